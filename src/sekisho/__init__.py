@@ -1,0 +1,1 @@
+"""Sekisho: a virtual secure room that you run yourself."""

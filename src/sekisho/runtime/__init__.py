@@ -1,0 +1,1 @@
+"""Where sessions run: the agent, the shim, their protocol, and the drivers."""

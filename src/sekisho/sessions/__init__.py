@@ -1,0 +1,1 @@
+"""Request, grant, session: the room file, the acts, the state table, the plan, the controller."""

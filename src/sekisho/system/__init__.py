@@ -1,0 +1,1 @@
+"""The only wrappers round clock, randomness, processes, files, sockets, netlink and logging."""

@@ -1,0 +1,20 @@
+"""Randomness, always from the operating system's generator."""
+
+import base64
+import hashlib
+import secrets
+
+
+def token() -> str:
+    """A secret of 256 bits, URL-safe text. Only its `fingerprint` is ever stored."""
+    return secrets.token_urlsafe(32)
+
+
+def fingerprint(secret: str) -> str:
+    """SHA-256, hex: what is stored of a token and looked up by."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def identifier(prefix: str) -> str:
+    """`prefix` and 10 characters of lower-case base32: 50 bits, no secret, only a name."""
+    return prefix + base64.b32encode(secrets.token_bytes(7)).decode().lower()[:10]
