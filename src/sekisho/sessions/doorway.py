@@ -46,6 +46,7 @@ class Admitted:
     idle_end_seconds: float | None
     paste_in: bool
     capability: str  # hex; open it at the agent within 10 s
+    again: str  # a fresh single-use ticket for the same person, session and sign-in, to reconnect after a lost network
 
 
 @dataclass(frozen=True, slots=True)
