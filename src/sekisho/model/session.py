@@ -39,6 +39,7 @@ class EndReason(StrEnum):
     ROOM_STOPPED = "room-stopped"
     SHIM_LOST = "shim-lost"
     PERSON_DISABLED = "person-disabled"
+    NO_GRANT = "no-grant"  # the runtime has a session that no grant wants
 
 
 @dataclass(frozen=True, slots=True)
