@@ -7,7 +7,7 @@ bool, None, tuples of those, other dataclasses, or unions with None.
 
 import json
 import types
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from typing import Any, ClassVar, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -61,8 +61,8 @@ def _plain(value: Any) -> Any:
 
 
 @cache
-def _hints(kind: type) -> dict[str, Any]:
-    return get_type_hints(kind)
+def _hints(kind: Hashable) -> dict[str, Any]:
+    return get_type_hints(kind)  # type: ignore[arg-type]  # always a class
 
 
 def _object(kind: type[M], found: dict[str, Any]) -> M:

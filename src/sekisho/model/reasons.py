@@ -17,7 +17,12 @@ class Reason(StrEnum):
     PASSWORD_TOO_SHORT = "password-too-short"  # noqa: S105  a reason's name
     PERSON_DISABLED = "person-disabled"
     PERSON_EXISTS = "person-exists"
+    PASSWORD_TOO_LONG = "password-too-long"  # noqa: S105  a reason's name
     NAME_MALFORMED = "name-malformed"
+    GROUP_MALFORMED = "group-malformed"
+    LANGUAGE_UNKNOWN = "language-unknown"
+    TEXT_MALFORMED = "text-malformed"
+    OWN_ACCOUNT = "own-account"
     NO_SUCH_PERSON = "no-such-person"
     OUTSIDE_PLACE = "outside-place"
     NOT_ADMINISTRATOR = "not-administrator"
@@ -42,6 +47,7 @@ class Reason(StrEnum):
     NOT_APPROVER = "not-approver"
     ALREADY_DECIDED = "already-decided"
     NOTE_MISSING = "note-missing"
+    NOTE_TOO_LONG = "note-too-long"
     NOT_RUNNING = "not-running"
     # entering
     NO_GRANT = "no-grant"
@@ -76,9 +82,14 @@ SENTENCES: Mapping[Reason, str] = {
     Reason.TOO_MANY_ATTEMPTS: "Too many failed sign-ins. Wait {wait} and try again.",
     Reason.LINK_USED_OR_OLD: "This sign-in link was used already or is too old. Ask an administrator for a new one.",
     Reason.PASSWORD_TOO_SHORT: "The password must have at least {least} characters; this one has {found}.",
+    Reason.PASSWORD_TOO_LONG: "The password may have at most {most} characters; this one has {found}.",
     Reason.PERSON_DISABLED: "This account is disabled. Ask an administrator.",
     Reason.PERSON_EXISTS: "There is a person named {name} already.",
     Reason.NAME_MALFORMED: "A person's name is 1 to 32 of a-z, 0-9, dot, hyphen and underscore, and starts with a letter; found {found}.",
+    Reason.GROUP_MALFORMED: "A group's name is 1 to 32 of a-z, 0-9, dot, hyphen and underscore, and starts with a letter; found {found}.",
+    Reason.LANGUAGE_UNKNOWN: "The pages speak {known}, not {found}.",
+    Reason.TEXT_MALFORMED: "{field} may have at most {most} characters, on one line, and none that cannot be shown.",
+    Reason.OWN_ACCOUNT: "Nobody changes their own groups or disables themselves. Ask another administrator.",
     Reason.NO_SUCH_PERSON: "There is no person named {name}.",
     Reason.OUTSIDE_PLACE: "You come from {address}, which is not in {places}. Connect from there and try again.",
     Reason.NOT_ADMINISTRATOR: "Only administrators may do this.",
@@ -101,6 +112,7 @@ SENTENCES: Mapping[Reason, str] = {
     Reason.NOT_APPROVER: "You are not among those who approve {room}: {approvers}.",
     Reason.ALREADY_DECIDED: "This request is {state} already.",
     Reason.NOTE_MISSING: "Say why: a denial needs a note.",
+    Reason.NOTE_TOO_LONG: "The note may have at most {most} characters; this one has {found}.",
     Reason.NOT_RUNNING: "There is nothing to end or extend: the grant is {state}.",
     Reason.NO_GRANT: "You have no grant for {room}. Ask for it: `sekisho request {room} --for 1h --reason …`.",
     Reason.NOT_YET: "Your grant starts at {starts}.",

@@ -1,0 +1,158 @@
+"""The agent's journal: one file for each session, from before its shim is forked until control has written down how it ended.
+
+It is what a restarted agent finds everything again by, and what makes its events come exactly once: an event is first noted here, then
+given its number, then appended to
+the spool. `reserved` is the number that the first of the noted events gets; what the spool has already reached was appended before the crash.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from sekisho.model import messages
+from sekisho.model.event import Event, EventKind
+from sekisho.runtime.paths import AgentPaths
+from sekisho.runtime.protocol import Changed, Create, SessionSeen, SessionSpec
+from sekisho.system.files import sync_folder, write_whole
+
+
+class EventSpool(Protocol):
+    """`audit.spool.FileSpool`."""
+
+    @property
+    def next_number(self) -> int: ...
+
+    def append(self, event: Event) -> int: ...
+
+    def sync(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Record:
+    """What the agent knows of a session. `notes` are events that were not appended for sure."""
+
+    spec: SessionSpec
+    uid_base: int
+    boot_deadline: float
+    shim: int = 0
+    shim_started: str = ""
+    namespaces: frozenset[str] = frozenset()
+    told_ready: bool = False
+    lease_frozen: bool = False
+    over: SessionSeen | None = None
+    notes: list[dict[str, object]] = field(default_factory=list)
+    reserved: int | None = None
+
+    @property
+    def session(self) -> str:
+        return self.spec.session
+
+
+class Journal:
+    def __init__(self, paths: AgentPaths, spool: EventSpool, now: Callable[[], datetime]) -> None:
+        self._paths = paths
+        self._spool = spool
+        self._now = now
+        paths.journal.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def save(self, record: Record) -> None:
+        write_whole(self._paths.session(record.session).record, _rendered(record))
+
+    def load(self) -> Iterator[Record]:
+        for path in sorted(self._paths.journal.glob("*.json")):
+            yield _parsed(path.read_bytes())
+
+    def forget(self, record: Record) -> None:
+        paths = self._paths.session(record.session)
+        for path in (paths.manifest, paths.outcome, paths.record):
+            path.unlink(missing_ok=True)
+        sync_folder(self._paths.journal)
+
+    def note(self, record: Record, kind: EventKind, *, reason: str = "", details: dict[str, object] | None = None) -> None:
+        """An event of this session, to be appended by the next `flush`."""
+        record.notes.append({"kind": kind.value, "at": self._now().timestamp(), "reason": reason, "details": details or {}})
+
+    def flush(self, record: Record) -> None:
+        """Append what is noted, exactly once whatever dies between the steps. What the spool refuses stays noted."""
+        if not record.notes:
+            return
+        self._drop_appended(record)
+        record.reserved = self._spool.next_number
+        self.save(record)
+        try:
+            while record.notes:
+                self._spool.append(_event(record, record.notes[0]))
+                record.notes.pop(0)
+                record.reserved += 1
+        finally:
+            self._spool.sync()
+
+    def _drop_appended(self, record: Record) -> None:
+        """After a crash: the notes whose reserved numbers the spool has reached are in it."""
+        if record.reserved is not None:
+            appended = max(0, self._spool.next_number - record.reserved)
+            del record.notes[:appended]
+            record.reserved = None
+
+
+def _event(record: Record, note: dict[str, object]) -> Event:
+    details = note["details"]
+    at = note["at"]
+    assert isinstance(details, dict)
+    assert isinstance(at, float)
+    return Event(
+        kind=EventKind(str(note["kind"])),
+        at=datetime.fromtimestamp(at, UTC),
+        by=record.spec.person,
+        room=record.spec.room,
+        request=record.spec.request,
+        session=record.session,
+        reason=str(note["reason"]),
+        details=details,
+    )
+
+
+def _rendered(record: Record) -> bytes:
+    return json.dumps(
+        {
+            "create": messages.render(Create(0, record.spec)).decode(),
+            "uid_base": record.uid_base,
+            "boot_deadline": record.boot_deadline,
+            "shim": record.shim,
+            "shim_started": record.shim_started,
+            "namespaces": sorted(record.namespaces),
+            "told_ready": record.told_ready,
+            "lease_frozen": record.lease_frozen,
+            "over": messages.render(Changed(record.over)).decode() if record.over else None,
+            "notes": record.notes,
+            "reserved": record.reserved,
+        }
+    ).encode()
+
+
+def _parsed(content: bytes) -> Record:
+    found = json.loads(content)
+    return Record(
+        spec=messages.parse(found["create"].encode(), (Create,)).spec,
+        uid_base=found["uid_base"],
+        boot_deadline=found["boot_deadline"],
+        shim=found["shim"],
+        shim_started=found["shim_started"],
+        namespaces=frozenset(found["namespaces"]),
+        told_ready=found["told_ready"],
+        lease_frozen=found["lease_frozen"],
+        over=messages.parse(found["over"].encode(), (Changed,)).seen if found["over"] else None,
+        notes=found["notes"],
+        reserved=found["reserved"],
+    )
+
+
+def read_outcome(path: Path) -> SessionSeen | None:
+    """How a shim said that its session ended; None if it did not come to that."""
+    with suppress(FileNotFoundError):
+        return messages.parse(path.read_bytes(), (Changed,)).seen
+    return None

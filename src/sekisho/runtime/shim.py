@@ -1,0 +1,369 @@
+"""The shim: one small root process for each session, forked from the agent, that holds the session's namespaces and sockets and ends it at
+its deadline, whoever else is alive.
+
+It faces nothing from outside: its only speaker is the agent, over its own socket. It reads no file of the room and no byte that the room
+wrote. All of its life is one loop over
+descriptors; whatever goes wrong in it ends the session.
+"""
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sekisho.model import messages
+from sekisho.model.session import EndReason
+from sekisho.runtime import bundle, container, lease, seal
+from sekisho.runtime.cgroups import Cgroup, CgroupLimits, cgroup
+from sekisho.runtime.paths import SessionPaths
+from sekisho.runtime.protocol import Changed, OpenKind, RuntimeState, SessionSeen, SessionSpec
+from sekisho.runtime.shim_protocol import EndAt, EndNow, Given, Hold, Renewed, ToShim, Want
+from sekisho.runtime.uids import STAGER
+from sekisho.runtime.undo import destroy
+from sekisho.system import kernel
+from sekisho.system.clock import Clock
+from sekisho.system.files import write_whole
+from sekisho.system.packets import Channel, ChannelClosed, Listener
+
+_LOOK_SECONDS = 5.0  # at the latest: the wall clock may have been set
+_STAGED_EVERY_SECONDS = 0.2
+
+Stager = Callable[..., None]  # staging.stager.run_stager: `runtime` is below `staging` and must not know it
+
+
+@dataclass(frozen=True, slots=True)
+class ShimFacts:
+    """Everything a shim is born with."""
+
+    spec: SessionSpec
+    uid_base: int
+    boot_deadline: float
+    paths: SessionPaths
+    image: Path  # where the image is mounted
+    runtime: str  # the OCI runtime's command
+    seccomp: Mapping[str, object]
+    stager: Stager
+    clock: Clock
+
+
+def live(facts: ShimFacts, listener: Listener) -> None:
+    """The whole life of a shim's process. Never returns."""
+    code = 1
+    try:
+        kernel.set_name("sekisho-shim")
+        kernel.adopt_orphans()
+        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(each, signal.SIG_IGN)
+        Shim(facts, listener).run()
+        code = 0
+    finally:
+        os._exit(code)
+
+
+class Shim:
+    """`run` is the life; the rest are its acts, each started by one readable descriptor or by time."""
+
+    def __init__(self, facts: ShimFacts, listener: Listener) -> None:
+        self._facts = facts
+        self._listener = listener
+        self._selector = selectors.EpollSelector()
+        self._agent: Channel | None = None
+        self._seen = SessionSeen(facts.spec.session, RuntimeState.CREATING, facts.spec.ends_at)
+        self._cgroup: Cgroup = cgroup(facts.paths.cgroup)
+        self._lifeline_read, self._lifeline_write = os.pipe()
+        self._sockets: seal.RoomSockets | None = None
+        self._master: int | None = None
+        self._boot_deadline = facts.boot_deadline
+        self._renewed_at = facts.clock.boottime()
+        self._held = False
+        self._ended: tuple[EndReason, str] | None = None
+        self._report = b""
+        self._told_at = 0.0
+
+    def run(self) -> None:
+        self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
+        self._attempt(self._prepare)
+        while self._ended is None:
+            for key, events in self._selector.select(self._patience()):
+                self._attempt(key.data, events)
+            self._attempt(self._look_at_clocks)
+        self._destroy(*self._ended)
+
+    def _attempt(self, act: Callable[..., None], *arguments: object) -> None:
+        """Whatever fails, fails closed: the session ends."""
+        try:
+            act(*arguments)
+        except Exception as error:  # noqa: BLE001  the edge of a task: any error ends the session, with its name for the log
+            self._end(EndReason.OPEN_FAILED, f"{type(error).__name__}: {error}")
+
+    # making
+
+    def _prepare(self) -> None:
+        facts = self._facts
+        limits = facts.spec.limits
+        total = limits.memory_bytes + limits.data_bytes + limits.home_bytes + limits.tmp_bytes
+        seal.enter_namespaces()
+        self._sockets = seal.open_sockets(facts.spec.ports)
+        self._cgroup.create(CgroupLimits(total, limits.processes, limits.cpu), ("room", "stager"))
+        seal.mount_folders(facts.paths, facts.spec, facts.uid_base, facts.image)
+        if facts.spec.folders:
+            self._start_stager()
+        else:
+            self._start_container()
+
+    def _start_stager(self) -> None:
+        facts = self._facts
+        self._become(RuntimeState.STAGING)
+        report, write = os.pipe()
+        manifest = os.open(facts.paths.manifest, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        child = os.fork()
+        if child == 0:
+            self._be_stager(manifest, write)
+        os.close(write)
+        os.close(manifest)
+        os.set_blocking(report, False)
+        self._selector.register(report, selectors.EVENT_READ, lambda _events: self._hear_stager(report, child))
+
+    def _be_stager(self, manifest: int, report: int) -> None:
+        """In the child. Enters the session's cgroup before it touches a byte, and keeps no descriptor but its own."""
+        facts = self._facts
+        try:
+            self._cgroup.enter("stager", os.getpid())
+            folders = [(os.open(each.source, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), self._target(each.to)) for each in facts.spec.folders]
+            _keep_descriptors({manifest, report, *(descriptor for pair in folders for descriptor in pair)})
+            facts.stager(pairs=folders, manifest=manifest, report=report, uid=facts.uid_base + STAGER, limit_bytes=facts.spec.limits.data_bytes)
+        except OSError as error:
+            os.write(report, json.dumps({"failed": f"the source can't be opened: {error.strerror}"}).encode() + b"\n")
+        finally:
+            os._exit(1)
+
+    def _target(self, to: str) -> int:
+        """The folder below /data that a source goes to, made if need be."""
+        target = self._facts.paths.folder / "data"
+        owner = self._facts.uid_base + STAGER
+        for name in Path(to).relative_to("/data").parts:
+            target /= name
+            if not target.is_dir():
+                target.mkdir(mode=0o755)
+                os.chown(target, owner, owner)
+        return os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+    def _hear_stager(self, report: int, child: int) -> None:
+        chunk = os.read(report, 65536)
+        *lines, self._report = (self._report + chunk).split(b"\n")
+        for line in lines:
+            self._weigh(json.loads(line), report, child)
+        if not chunk and self._ended is None and self._seen.state is RuntimeState.STAGING:
+            self._end(EndReason.FILES_FAILED, "the stager died before it was done")
+
+    def _weigh(self, said: object, report: int, child: int) -> None:
+        match said:
+            case [int(done), int(total), int(files)]:
+                self._seen = replace(self._seen, staged_bytes=done, staged_total_bytes=total, staged_files=files)
+                now = self._facts.clock.boottime()
+                if now - self._told_at >= _STAGED_EVERY_SECONDS:
+                    self._told_at = now
+                    self._tell()
+            case {"failed": str(why)}:
+                self._end(EndReason.FILES_FAILED, why)
+            case "done":
+                self._selector.unregister(report)
+                os.close(report)
+                os.waitpid(child, 0)
+                _sync(self._facts.paths.manifest)
+                seal.hand_over_data(self._facts.paths, self._facts.uid_base)
+                self._start_container()
+            case _:
+                self._end(EndReason.FILES_FAILED, "the stager said something else than it should")
+
+    def _start_container(self) -> None:
+        facts = self._facts
+        content = bundle.config(
+            bundle.BundleFacts(
+                session=facts.spec.session,
+                room=facts.spec.room,
+                root=facts.paths.root,
+                folders=facts.paths.folder,
+                uid_base=facts.uid_base,
+                cgroup_path=f"{facts.paths.cgroup}/room",
+                network_namespace=f"/proc/{os.getpid()}/ns/net",
+                noexec=facts.spec.noexec,
+                language=facts.spec.language,
+                seccomp=facts.seccomp,
+                has_trust=bool(facts.spec.trust),
+            )
+        )
+        process, console = container.start(facts.runtime, facts.paths, content)
+        watch = os.pidfd_open(process.pid)
+        self._selector.register(watch, selectors.EVENT_READ, lambda _events: self._started(watch, process, console))
+
+    def _started(self, watch: int, process: subprocess.Popen[bytes], console: container.Console) -> None:
+        self._selector.unregister(watch)
+        os.close(watch)
+        if process.wait() != 0:
+            console.close()
+            self._end(EndReason.OPEN_FAILED, f"{self._facts.runtime}: {container.complaint(self._facts.paths)}")
+            return
+        self._master = console.master()
+        console.close()
+        first = os.pidfd_open(container.first_process(self._facts.paths))
+        self._selector.register(first, selectors.EVENT_READ, lambda _events: self._end(EndReason.ROOM_STOPPED, ""))
+        self._become(RuntimeState.READY)
+
+    # hearing
+
+    def _accept(self, _events: int) -> None:
+        channel = self._listener.accept()
+        if channel is None:
+            return
+        if channel.peer.uid != 0:
+            channel.close()
+            return
+        self._drop_agent()
+        self._agent = channel
+        self._selector.register(channel, selectors.EVENT_READ, self._hear)
+        self._tell()
+
+    def _drop_agent(self) -> None:
+        if self._agent is not None:
+            self._selector.unregister(self._agent)
+            self._agent.close()
+            self._agent = None
+
+    def _hear(self, events: int) -> None:
+        agent = self._agent
+        if agent is None:
+            return
+        try:
+            if events & selectors.EVENT_WRITE:
+                agent.flush()
+            while self._agent is agent and (packet := agent.receive()) is not None:
+                for descriptor in packet[1]:
+                    os.close(descriptor)
+                self._obey(messages.parse(packet[0], ToShim))  # type: ignore[arg-type]  # a family is a tuple of message classes
+            self._watch_writing()
+        except ChannelClosed:
+            self._drop_agent()
+
+    def _watch_writing(self) -> None:
+        if self._agent is not None:
+            writing = selectors.EVENT_WRITE if self._agent.is_waiting_to_write else 0
+            self._selector.modify(self._agent, selectors.EVENT_READ | writing, self._hear)
+
+    def _obey(self, order: EndNow | EndAt | Hold | Renewed | Want) -> None:
+        match order:
+            case EndNow(reason):
+                self._end(reason, "")
+            case EndAt(ends_at):
+                clock = self._facts.clock
+                self._boot_deadline = clock.boottime() + ends_at - clock.now().timestamp()
+                self._seen = replace(self._seen, ends_at=ends_at)
+                self._tell()
+            case Hold(held):
+                self._held = held
+                self._set_frozen()
+            case Renewed():
+                self._renewed_at = self._facts.clock.boottime()
+                self._set_frozen()
+            case Want(number, kind):
+                self._give(number, kind)
+
+    def _give(self, number: int, kind: OpenKind) -> None:
+        """A terminal only while the room is ready; what egress needs as soon as the sockets are there."""
+        given = Given(number)
+        descriptors: tuple[int, ...] = ()
+        if kind is OpenKind.TERMINAL and self._master is not None and self._seen.state is RuntimeState.READY:
+            descriptors = (self._master, self._lifeline_read)
+        elif kind is OpenKind.EGRESS and self._sockets is not None:
+            descriptors = (self._lifeline_read, *self._sockets.descriptors())
+            given = Given(number, tuple(self._sockets.ports))
+        self._send(given, descriptors)
+
+    # time
+
+    def _patience(self) -> float:
+        return max(0.0, min(_LOOK_SECONDS, self._seconds_left()))
+
+    def _seconds_left(self) -> float:
+        clock = self._facts.clock
+        return lease.seconds_to_deadline(
+            ends_at=self._seen.ends_at, wall_now=clock.now().timestamp(), boot_deadline=self._boot_deadline, boot_now=clock.boottime()
+        )
+
+    def _look_at_clocks(self) -> None:
+        if self._seconds_left() <= 0:
+            self._end(EndReason.TIME_OVER, "")
+        else:
+            self._set_frozen()
+
+    def _set_frozen(self) -> None:
+        lost = lease.must_freeze(renewed_at=self._renewed_at, now=self._facts.clock.boottime())
+        wanted = self._held or lost
+        if wanted and self._seen.state is RuntimeState.READY:
+            self._cgroup.freeze()
+            self._become(RuntimeState.FROZEN, EndReason.LEASE_LOST if lost else None)
+        elif not wanted and self._seen.state is RuntimeState.FROZEN:
+            self._cgroup.thaw()
+            self._become(RuntimeState.READY)
+
+    # saying
+
+    def _become(self, state: RuntimeState, reason: EndReason | None = None) -> None:
+        self._seen = replace(self._seen, state=state, end_reason=reason)
+        self._tell()
+
+    def _tell(self) -> None:
+        self._send(Changed(self._seen))
+
+    def _send(self, message: Changed | Given, descriptors: tuple[int, ...] = ()) -> None:
+        if self._agent is None:
+            return
+        try:
+            self._agent.send(messages.render(message), descriptors)
+            self._watch_writing()
+        except ChannelClosed:
+            self._drop_agent()
+
+    # ending
+
+    def _end(self, reason: EndReason, why: str) -> None:
+        if self._ended is None:
+            self._ended = (reason, why)
+
+    def _destroy(self, reason: EndReason, why: str) -> None:
+        """Cut first, then kill, then unmake, then write down what was destroyed, then tell."""
+        was_ready = self._seen.state in {RuntimeState.READY, RuntimeState.FROZEN}
+        os.close(self._lifeline_write)
+        os.close(self._lifeline_read)
+        self._become(RuntimeState.ENDING, reason)
+        if self._master is not None:
+            os.close(self._master)
+        if self._sockets is not None:
+            self._sockets.close()
+        certificate = destroy(self._facts.paths, self._cgroup, uid_base=self._facts.uid_base, runtime=self._facts.runtime)
+        state = RuntimeState.DESTROYED if was_ready else RuntimeState.FAILED
+        self._seen = replace(self._seen, state=state, end_reason=reason, why=why[:1000], certificate=certificate)
+        write_whole(self._facts.paths.outcome, messages.render(Changed(self._seen)))
+        self._listener.close()
+        with suppress(FileNotFoundError):
+            self._facts.paths.socket.unlink()
+
+
+def _keep_descriptors(kept: set[int]) -> None:
+    for number in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
+        if number > 2 and number not in kept:
+            with suppress(OSError):
+                os.close(number)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
