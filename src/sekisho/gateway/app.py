@@ -1,0 +1,127 @@
+"""The rooms' host: one page, its assets, and the terminal's WebSocket. No cookie is read or set here, and nothing may be cached.
+
+What opens a room is the one-time ticket in the first WebSocket message alone; a browser's Origin must be the rooms' own, so that no other site can use one.
+"""
+
+import asyncio
+import contextlib
+import secrets
+import socket
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+from starlette.websockets import WebSocket
+
+from sekisho.gateway.address import Networks, caller_address, parse_networks
+from sekisho.gateway.doorway_client import Doorway, DoorwayClient
+from sekisho.gateway.gate import Gate
+from sekisho.gateway.page import render_terminal_page
+from sekisho.gateway.terminal import wire
+from sekisho.gateway.terminal.desk import Desk
+from sekisho.gateway.terminal.relay import Relay
+from sekisho.gateway.timings import Timings
+from sekisho.system.clock import Clock
+
+STATIC = Path(__file__).parent / "static"
+CONNECTIONS_LIMIT = 1_000
+_PING_SECONDS = 20.0
+
+
+def create_app(
+    *, doorway: Doorway, open_path: Path, rooms_origin: str, portal_origin: str, trusted_proxies: Iterable[str], clock: Clock, timings: Timings | None = None
+) -> Starlette:
+    """`rooms_origin` and `portal_origin` are `https://name[:port]`; `open_path` is the agent's socket; `trusted_proxies` are addresses or networks."""
+    times = timings or Timings()
+    desk = Desk(doorway=doorway, open_path=open_path, clock=clock, timings=times)
+    relay = Relay(doorway=doorway, desk=desk, timings=times)
+    doorway.attach(desk)
+    trusted = parse_networks(trusted_proxies)
+
+    async def home(_: Request) -> Response:
+        return RedirectResponse(portal_origin, status_code=303)
+
+    async def terminal_page(_: Request) -> Response:
+        return render_terminal_page(nonce=secrets.token_urlsafe(16), rooms_origin=rooms_origin, portal_origin=portal_origin)
+
+    async def terminal_socket(websocket: WebSocket) -> None:
+        await relay.serve(websocket, address=_address(websocket, trusted))
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        tasks = [asyncio.create_task(doorway.run()), asyncio.create_task(desk.run())]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    routes = [
+        Route("/", home),
+        Route("/terminal", terminal_page),
+        WebSocketRoute("/terminal/ws", terminal_socket),
+        Mount("/static", StaticFiles(directory=STATIC)),
+    ]
+    app = Starlette(routes=routes, lifespan=lifespan)
+    app.add_middleware(Gate, host=urlsplit(rooms_origin).netloc, origin=rooms_origin)
+    return app
+
+
+async def serve(
+    *,
+    listener: socket.socket,
+    certificate: Path,
+    key: Path,
+    control_path: Path,
+    open_path: Path,
+    rooms_origin: str,
+    portal_origin: str,
+    trusted_proxies: Iterable[str],
+    clock: Clock,
+    timings: Timings | None = None,
+) -> None:
+    """TLS on a bound `listener`, until SIGTERM or SIGINT. `certificate` is a PEM chain, the server's first; `key` its private key."""
+    times = timings or Timings()
+    doorway = DoorwayClient(control_path, answer_seconds=times.answer)
+    app = create_app(
+        doorway=doorway,
+        open_path=open_path,
+        rooms_origin=rooms_origin,
+        portal_origin=portal_origin,
+        trusted_proxies=trusted_proxies,
+        clock=clock,
+        timings=times,
+    )
+    await uvicorn.Server(server_config(app, certificate=certificate, key=key)).serve(sockets=[listener])
+
+
+def server_config(app: Starlette, *, certificate: Path, key: Path) -> uvicorn.Config:
+    """Addresses are ours to read (`gateway.address`), not uvicorn's; frames are bounded; terminal bytes are not compressed beside secrets (CRIME)."""
+    return uvicorn.Config(
+        app,
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
+        proxy_headers=False,
+        server_header=False,
+        access_log=False,
+        log_level="warning",
+        ws="websockets-sansio",
+        ws_max_size=wire.INPUT_LIMIT_BYTES,
+        ws_per_message_deflate=False,
+        ws_ping_interval=_PING_SECONDS,
+        ws_ping_timeout=_PING_SECONDS,
+        limit_concurrency=CONNECTIONS_LIMIT,
+        timeout_graceful_shutdown=2,
+    )
+
+
+def _address(connection: HTTPConnection, trusted: Networks) -> str:
+    peer = connection.client.host if connection.client else ""
+    return caller_address(peer=peer, forwarded=connection.headers.getlist("x-forwarded-for"), trusted=trusted)
