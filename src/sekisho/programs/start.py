@@ -1,0 +1,62 @@
+"""How every process begins: its arguments, its installation, its user, and that it does not outlive whoever started it."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sekisho.model.errors import Trouble
+from sekisho.programs.ending import end_with
+from sekisho.programs.web import Addresses, addresses
+from sekisho.settings import DEFAULT_STATE, Installation, Settings, open_installation, read_settings
+from sekisho.system import kernel
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    state: Path
+    parent: int  # given by `up`: end when it ends; 0 when started alone
+    listen: str | None
+
+
+def parse_arguments(program: str) -> Arguments:
+    parser = argparse.ArgumentParser(prog=f"sekisho {program}")
+    parser.add_argument("--state", type=Path, default=DEFAULT_STATE, help="the installation's folder")
+    parser.add_argument("--parent", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--listen", help="HOST:PORT of the portal; the rooms are on the next port")
+    found = parser.parse_args()
+    return Arguments(found.state, found.parent, found.listen)
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    installation: Installation
+    settings: Settings
+    where: Addresses
+
+
+def begin(service: str, *, groups: Callable[[Installation], tuple[int, ...]] = lambda _installation: ()) -> Begun:
+    """What a process starts from; after this it is the service's own user, and ends when `up` does."""
+    arguments = parse_arguments(service)
+    installation = open_installation(arguments.state)
+    settings = read_settings(installation.state)
+    where = addresses(settings, arguments.listen)
+    kernel.set_name(f"sekisho-{service}")
+    if os.getuid() == 0:
+        kernel.become(installation.uid(service), groups(installation))
+    if arguments.parent:
+        end_with(arguments.parent)
+    return Begun(installation, settings, where)
+
+
+def run_program(body: Callable[[], None]) -> None:
+    """The outermost frame of a process: trouble is one line and exit code 1."""
+    try:
+        body()
+    except Trouble as trouble:
+        print(f"sekisho: {trouble}", file=sys.stderr, flush=True)
+        raise SystemExit(1) from trouble
+    except KeyboardInterrupt:
+        raise SystemExit(0) from None
