@@ -59,6 +59,7 @@ class EventKind(StrEnum):
     ROOM_FILE_REFUSED = "room-file.refused"
     ROOM_FILE_IN_FORCE = "room-file.in-force"
     PRODUCER_GAP = "producer.gap"  # audit: a producer's numbers skipped
+    PRODUCER_REFUSED = "producer.refused"  # audit: an entry that does not continue its producer's chain, or is none
 
 
 @dataclass(frozen=True, slots=True)
