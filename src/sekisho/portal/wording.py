@@ -1,0 +1,116 @@
+"""How values are said to people, in either language: times with their offset, durations, sizes, reasons, states. Pure."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from zoneinfo import ZoneInfo
+
+from sekisho.model.room import Room
+from sekisho.policy.verdict import Deny
+from sekisho.portal.language import Catalogue
+
+_DURATION = re.compile(r"(?:(\d{1,4})d)?(?:(\d{1,4})h)?(?:(\d{1,4})m)?(?:(\d{1,5})s)?")
+_INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:\d{2})")
+_STATE_FACTS = frozenset({"state"})
+_WEEKDAYS_JA = "月火水木金土日"
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A moment for a <time> element: what people read, and the machine's form (RFC 3339, UTC)."""
+
+    text: str
+    machine: str
+
+
+def zone_of(room: Room | None) -> tzinfo:
+    """The zone a room's times are shown and typed in: that of its hours, else UTC."""
+    return ZoneInfo(room.access.hours.zone) if room is not None and room.access.hours is not None else UTC
+
+
+def zone_name(zone: tzinfo) -> str:
+    return zone.key if isinstance(zone, ZoneInfo) else "UTC"
+
+
+def show_time(moment: datetime, *, zone: tzinfo, language: str) -> Shown:
+    local = moment.astimezone(zone)
+    if language == "ja":
+        day = f"{local.year}年{local.month}月{local.day}日({_WEEKDAYS_JA[local.weekday()]})"
+    else:
+        day = f"{local:%a} {local.day} {local:%b} {local.year}"
+    return Shown(text=f"{day} {local:%H:%M} {_offset(local)}", machine=machine_time(moment))
+
+
+def show_span(starts: datetime, ends: datetime, *, zone: tzinfo, language: str) -> tuple[Shown, Shown]:
+    """Both ends of a span; the second without its day when it is the same, and the offset only once."""
+    first, last = show_time(starts, zone=zone, language=language), show_time(ends, zone=zone, language=language)
+    if starts.astimezone(zone).date() == ends.astimezone(zone).date() and _offset(starts.astimezone(zone)) == _offset(ends.astimezone(zone)):
+        first = Shown(text=first.text.removesuffix(f" {_offset(starts.astimezone(zone))}"), machine=first.machine)
+        last = Shown(text=f"{ends.astimezone(zone):%H:%M} {_offset(ends.astimezone(zone))}", machine=last.machine)
+    return first, last
+
+
+def machine_time(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def show_duration(span: timedelta, *, language: str) -> str:
+    seconds = max(0, round(span.total_seconds()))
+    days, rest = divmod(seconds, 86_400)
+    hours, rest = divmod(rest, 3_600)
+    minutes, seconds = divmod(rest, 60)
+    parts = tuple(zip((days, hours, minutes, seconds), ("日", "時間", "分", "秒") if language == "ja" else (" d", " h", " min", " s"), strict=True))
+    said = [f"{number}{unit}" for number, unit in parts if number] or [f"0{parts[-1][1]}"]
+    return ("" if language == "ja" else " ").join(said)
+
+
+def typed_duration(span: timedelta) -> str:
+    """The form that people type: 30m, 1h, 1h30m."""
+    minutes = int(span.total_seconds()) // 60
+    hours, rest = divmod(minutes, 60)
+    return (f"{hours}h" if hours else "") + (f"{rest}m" if rest or not hours else "")
+
+
+def show_size(count: int) -> str:
+    size, unit = float(count), 0
+    while size >= 1024 and unit < len(_UNITS) - 1:
+        size, unit = size / 1024, unit + 1
+    return f"{count} B" if unit == 0 else f"{size:.1f} {_UNITS[unit]}"
+
+
+def show_refusal(refusal: Deny, *, words: Catalogue, zone: tzinfo = UTC) -> str:
+    """The sentence of a refusal, its facts said in the same language."""
+    return words.say(f"reason.{refusal.reason}", **_localised(refusal.facts, words=words, zone=zone))
+
+
+def show_ending(reason: str, *, words: Catalogue) -> str:
+    """An EndReason or a Reason that something ended with."""
+    key = f"end-reason.{reason}"
+    return words.say(key) if words.knows(key) else reason
+
+
+def _localised(facts: Mapping[str, str], *, words: Catalogue, zone: tzinfo) -> dict[str, str]:
+    return {name: _fact(name, value, words=words, zone=zone) for name, value in facts.items()}
+
+
+def _fact(name: str, value: str, *, words: Catalogue, zone: tzinfo) -> str:
+    if name in _STATE_FACTS and words.knows(f"state.{value}"):
+        return words.say(f"state.{value}")
+    if _INSTANT.fullmatch(value):
+        return show_time(datetime.fromisoformat(value), zone=zone, language=words.language).text
+    match = _DURATION.fullmatch(value)
+    if value and match:
+        days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+        return show_duration(timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds), language=words.language)
+    return value
+
+
+def _offset(local: datetime) -> str:
+    shift = local.utcoffset() or timedelta()
+    if not shift:
+        return "UTC"
+    sign, minutes = ("-", -shift) if shift < timedelta() else ("+", shift)
+    total = int(minutes.total_seconds()) // 60
+    return f"UTC{sign}{total // 60:02}:{total % 60:02}"
