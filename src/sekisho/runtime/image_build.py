@@ -57,7 +57,7 @@ def make_squashfs(recipe: Recipe, *, sources: str, to: Path, work: Path, lock: i
         codes = {debian[0]: bootstrap.wait(), pack[0]: packing.wait()}
         for listener in listeners:
             listener.join()
-    failed = [f"{program} gave {code}" for program, code in codes.items() if code != 0] or ([broken] if broken else [])
+    failed = [f"{program} gave {code}" for program, code in codes.items() if code != 0] + ([broken] if broken else [])
     if failed:
         raise Trouble("image-build-failed", f"image {recipe.name} could not be built: {'; '.join(failed)}", found=" | ".join(said), hint="sekisho check")
     return packages

@@ -1,0 +1,188 @@
+"""A definition is refused for what it is, with what was found and expected; what it asks for reaches the programs whole."""
+
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from sekisho.model.errors import Trouble
+from sekisho.runtime import images
+from sekisho.runtime.image_build import debian_command, layout_of, pack_command
+from sekisho.runtime.image_layout import arrange, installed_packages
+from sekisho.runtime.image_sources import Source, is_debian, machine_sources, parse_deb822, parse_one_line, render_sources
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        (b"\xff", "TOML"),
+        (b"suite = ", "TOML"),
+        (b'packages = ["bash"]', "suite"),
+        (b'suite = "../sid"', "suite"),
+        (b'suite = "bookworm"\nsuites = 1', "suites"),
+        (b'suite = "bookworm"\npackages = "bash"', "packages"),
+        (b'suite = "bookworm"\npackages = ["--hook=x"]', "packages"),
+        (b'suite = "bookworm"\npackages = ["a,b"]', "packages"),
+        (b'suite = "bookworm"\nlocales = ["ja_JP.UTF-8; rm"]', "locales"),
+        (b'suite = "bookworm"\nlocales = ["ja"]', "locales"),
+        (b'suite = "bookworm"\ncommands = ["a\\nb"]', "commands"),
+        (b'suite = "bookworm"\nleave_out = ["usr"]', "leave_out"),
+        (b'suite = "bookworm"\n[[files]]\npath = "/etc/../x"\ntext = ""', "files"),
+        (b'suite = "bookworm"\n[[files]]\npath = "/etc/x"', "files"),
+        (b'suite = "bookworm"\n[[files]]\npath = "/etc/x"\ntext = ""\nmode = 1', "files"),
+    ],
+)
+def test_a_wrong_definition_is_refused(text, place):
+    with pytest.raises(Trouble) as refused:
+        images.parse_definition("tiny", text)
+    assert refused.value.reference == "image-definition-wrong"
+    assert place in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["", "none", "../terminal", "Terminal", "terminal/"])
+def test_an_unknown_name_is_refused_with_those_known(name):
+    with pytest.raises(Trouble, match="terminal") as refused:
+        images.definition(name)
+    assert refused.value.reference == "image-unknown"
+
+
+def test_every_definition_of_the_package_is_right():
+    for name in images.names():
+        assert images.definition(name).description
+
+
+def test_the_digest_changes_with_the_definition_and_its_name():
+    text = b'suite = "bookworm"\n'
+    digests = {images.parse_definition(*each).digest for each in (("one", text), ("two", text), ("one", text + b"#"))}
+    assert len(digests) == 3
+
+
+def test_what_is_asked_for_reaches_the_programs():
+    text = b"""suite = "bookworm"\npackages = ["bash"]\nlocales = ["ja_JP.UTF-8"]\ncommands = ["echo 'a b' > /x"]\n"""
+    command = debian_command(images.parse_definition("tiny", text).recipe)
+    assert "--include=bash,locales" in command
+    assert '--customize-hook=chroot "$1" localedef --no-archive -i ja_JP -f UTF-8 ja_JP.UTF-8' in command
+    assert """--customize-hook=chroot "$1" sh -ec 'echo '\\''a b'\\'' > /x'""" in command
+    assert command[-3:] == ["bookworm", "-", "-"]
+    assert "-no-xattrs" in pack_command(Path("/x"))
+
+
+def test_the_layout_takes_away_rights_devices_and_what_is_left_out():
+    text = b'suite = "bookworm"\nlocales = ["ja_JP.UTF-8"]\nleave_out = ["/opt"]\n[[files]]\npath = "/etc/motd"\ntext = "\\nhello\\n"\n'
+    source = io.BytesIO()
+    with tarfile.open(fileobj=source, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for path, kind, mode in (
+            ("./", tarfile.DIRTYPE, 0o755),
+            ("./usr/bin/su", tarfile.REGTYPE, 0o6755),
+            ("./usr/bin/ping", tarfile.REGTYPE, 0o755),
+            ("./dev/null", tarfile.CHRTYPE, 0o666),
+            ("./srv/disk", tarfile.BLKTYPE, 0o660),
+            ("./srv/fifo", tarfile.FIFOTYPE, 0o660),
+            ("./opt/x", tarfile.REGTYPE, 0o644),
+            ("./option", tarfile.REGTYPE, 0o644),
+            ("./etc/motd", tarfile.REGTYPE, 0o644),
+            ("./var/cache/apt/x", tarfile.REGTYPE, 0o644),
+            ("./usr/share/locale/ja/x", tarfile.REGTYPE, 0o644),
+            ("./usr/share/locale/de/x", tarfile.REGTYPE, 0o644),
+        ):
+            member = tarfile.TarInfo(path)
+            member.type, member.mode, member.mtime, member.uname = kind, mode, 1.5, "root"
+            member.pax_headers = {"SCHILY.xattr.security.capability": "x"}
+            tar.addfile(member)
+    source.seek(0)
+    target = io.BytesIO()
+    with tarfile.open(fileobj=source, mode="r|") as fresh, tarfile.open(fileobj=target, mode="w|") as arranged:
+        arrange(fresh, arranged, layout_of(images.parse_definition("tiny", text).recipe))
+    target.seek(0)
+    with tarfile.open(fileobj=target) as tar:
+        found = {member.name.removeprefix("."): member for member in tar}
+        motd = tar.extractfile("./etc/motd").read()
+    assert motd == b"hello\n"
+    assert {"/usr/bin/su", "/usr/bin/ping", "/option", "/usr/share/locale/ja/x", "/data", "/etc/resolv.conf"} <= found.keys()
+    assert not {"/dev/null", "/srv/disk", "/srv/fifo", "/opt/x", "/var/cache/apt/x", "/usr/share/locale/de/x"} & found.keys()
+    assert all(member.mode & 0o6000 == 0 and not member.pax_headers and not member.uname for member in found.values())
+    assert found["/usr/bin/su"].mode == 0o755
+
+
+def test_only_installed_packages_are_listed():
+    status = """Package: zsh
+Status: install ok installed
+Version: 5.9-4
+Description: shell
+ Status: no
+
+Package: gone
+Status: deinstall ok config-files
+Version: 1
+
+Package: bash
+Status: install ok installed
+Version: 5.2:1
+"""
+    assert installed_packages(status) == ("bash=5.2:1", "zsh=5.9-4")
+
+
+DEB822 = """# a comment
+Types: deb deb-src
+URIs: http://mirror.example/debian
+# another
+Suites: trixie trixie-updates
+Components: main contrib
+Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+
+Types: deb
+URIs:
+ http://mirror.example/debian-security/
+Suites: trixie-security
+Components: main
+
+Enabled: no
+Types: deb
+URIs: http://mirror.example/debian
+Suites: sid
+Components: main
+
+Types: deb-src
+URIs: http://mirror.example/debian
+Suites: trixie
+Components: main
+"""
+
+
+def test_the_machines_sources_are_read():
+    assert list(parse_deb822(DEB822)) == [
+        Source("http://mirror.example/debian", ("trixie", "trixie-updates"), ("main", "contrib")),
+        Source("http://mirror.example/debian-security/", ("trixie-security",), ("main",)),
+    ]
+    lines = "# deb x y z\ndeb [arch=amd64 signed-by=/x] http://mirror.example/debian bookworm main\ndeb-src http://mirror.example/debian bookworm main\n"
+    assert list(parse_one_line(lines)) == [Source("http://mirror.example/debian", ("bookworm",), ("main",))]
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        (Source("http://mirror.example/debian", ("bookworm",), ("main",)), True),
+        (Source("https://mirror.example/deep/debian-security/", ("bookworm-security",), ("main",)), True),
+        (Source("http://mirror.example/debian-security", ("bookworm/updates",), ("main",)), True),
+        (Source("http://mirror.example/ubuntu", ("bookworm",), ("main",)), False),
+        (Source("http://mirror.example/debian", ("./",), ("main",)), False),
+        (Source("http://mirror.example/debian", ("cloud-sdk",), ("main",)), False),
+        (Source("http://mirror.example/debian", ("bookworm",), ("contrib",)), False),
+    ],
+)
+def test_only_debians_own_archives_are_taken_over(source, expected):
+    assert is_debian(source) is expected
+
+
+def test_sources_are_turned_to_the_images_release():
+    turned = render_sources(list(parse_deb822(DEB822)), "bookworm")
+    assert [line for line in turned.splitlines() if line.startswith("Suites")] == ["Suites: bookworm", "Suites: bookworm-updates", "Suites: bookworm-security"]
+    assert next(parse_deb822(turned)).components == ("main",)
+
+
+def test_a_machine_without_a_debian_mirror_is_told_so(tmp_path):
+    with pytest.raises(Trouble, match="no Debian mirror"):
+        machine_sources("bookworm", tmp_path)
+    (tmp_path / "sources.list").write_text("deb http://mirror.example/debian bookworm main\n")
+    assert "Suites: bookworm\n" in machine_sources("bookworm", tmp_path)
