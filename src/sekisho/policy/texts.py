@@ -1,0 +1,41 @@
+"""What people write, made fit for the log and the database: reasons, tickets, notes, names. And how lengths of time are written for people."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from sekisho.model.reasons import Reason
+from sekisho.policy.verdict import Deny
+
+_NAME = re.compile(r"[a-z][a-z0-9._-]{0,31}")
+SHOWN_LIMIT_CHARACTERS = 80
+
+
+def is_name(unverified: str) -> bool:
+    """A person's or group's name: 1 to 32 of a-z, 0-9, dot, hyphen and underscore, a letter first."""
+    return _NAME.fullmatch(unverified) is not None
+
+
+def check_text(unverified: str, *, field: str, most: int) -> Deny | None:
+    """One line of at most `most` characters that can all be shown: no control characters, no half surrogate pairs."""
+    if len(unverified) <= most and unverified.isprintable():
+        return None
+    return Deny(Reason.TEXT_MALFORMED, {"field": field, "most": str(most)})
+
+
+def shown(unverified: str) -> str:
+    """A short form of what somebody wrote that is safe to show and to log."""
+    cut = unverified[:SHOWN_LIMIT_CHARACTERS]
+    clean = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in cut)
+    return clean + ("…" if len(unverified) > SHOWN_LIMIT_CHARACTERS else "")
+
+
+def render_duration(duration: timedelta) -> str:
+    """`1h30m`, the form that room files and the command line take. Seconds are shown only if there are any."""
+    seconds = max(0, round(duration.total_seconds()))
+    parts = ((seconds // 3600, "h"), (seconds // 60 % 60, "m"), (seconds % 60, "s"))
+    return "".join(f"{count}{unit}" for count, unit in parts if count) or "0m"
+
+
+def render_time(at: datetime) -> str:
+    """RFC 3339 in UTC, to the second; the page shows it in the reader's zone."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
