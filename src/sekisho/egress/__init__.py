@@ -1,1 +1,1 @@
-"""Egress by name: the room's name server, the proxy, the synthetic addresses, the TLS name check, and the relay."""
+"""The way out of a room: names, proxy and listeners inside it, decided by name, written down, then relayed. One process, plain epoll."""
