@@ -166,7 +166,7 @@ def test_what_a_killed_build_left_is_swept_by_the_next(debian, tmp_path):
 def test_a_killed_build_is_swept_only_when_its_programs_are_dead(debian, tmp_path):
     debian(f"echo $$ > {tmp_path}/pid; while [ ! -e {tmp_path}/go ]; do sleep 0.01; done; cat {tmp_path}/fresh.tar")
     builder = subprocess.Popen([sys.executable, "-c", BUILDER, str(tmp_path / "cache")])
-    until(lambda: (tmp_path / "pid").exists())
+    until((tmp_path / "pid").exists)
     builder.kill()
     builder.wait()
     said: list[str] = []

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# The Debian packages that Sekisho needs to run (and, with --test, to be tested). Does nothing when all are there.
+set -euo pipefail
+
+packages=(ca-certificates debian-archive-keyring libseccomp2 mmdebstrap mount python3 python3-venv runc squashfs-tools)
+if [ "${1-}" = --test ]; then
+  packages+=(chromium curl fonts-noto-cjk git openssl postgresql util-linux)
+fi
+command -v npm >/dev/null || packages+=(nodejs npm) # whoever has another node keeps it
+
+missing=()
+for package in "${packages[@]}"; do
+  [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
+done
+[ ${#missing[@]} = 0 ] && exit 0
+
+if [ "$(id -u)" != 0 ]; then
+  echo "These Debian packages are missing, and installing them needs root. Try: sudo apt-get install --no-install-recommends ${missing[*]}" >&2
+  exit 1
+fi
+echo "Installing ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+apt-get -qq update
+apt-get -qq install -y --no-install-recommends -o Dpkg::Use-Pty=0 "${missing[@]}" >/dev/null
