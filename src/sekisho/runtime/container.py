@@ -3,12 +3,14 @@
 import array
 import json
 import os
+import signal
 import socket
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 from sekisho.runtime.paths import SessionPaths
+from sekisho.system import kernel
 
 DELETE_SECONDS = 20
 
@@ -46,6 +48,7 @@ def start(command: str, paths: SessionPaths, content: Mapping[str, object]) -> t
             [command, "--root", str(paths.agent.runtime_root), "run", "--detach", "--bundle", str(paths.bundle), "--console-socket", str(paths.console),
              "--pid-file", str(paths.bundle / "pid"), paths.container],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, close_fds=True,
+            preexec_fn=lambda: kernel.die_with_parent(signal.SIGKILL),  # noqa: PLW1509  a shim has one thread; without it nothing may go on making a room
         )  # fmt: skip
     return process, console
 

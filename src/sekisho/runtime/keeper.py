@@ -254,6 +254,7 @@ class Keeper:
         kept.seen = seen
         if not kept.record.namespaces:
             kept.record.namespaces = namespaces_of(kept.record.shim) - namespaces_of(os.getpid())
+            self._journal.save(kept.record)
         if note_change(self._journal, kept.record, seen, self._facts.paths.session(kept.record.session).manifest):
             self._journal_flush(kept.record)
         self._on_change(seen)
@@ -273,6 +274,7 @@ class Keeper:
         outcome = read_outcome(paths.outcome)
         _end_process(record.shim, record.shim_started)
         if outcome is None:
+            self._kill_survivors(record)
             outcome = self._salvage(record)
         outcome = self._checked(record, outcome)
         record.over = kept.seen = outcome
@@ -305,20 +307,25 @@ class Keeper:
 
     def _checked(self, record: Record, outcome: SessionSeen) -> SessionSeen:
         """Look for survivors on the whole machine; only when there are none is the uid range given back, and only then is the certificate clean."""
-        left = survivors(record.uid_base, record.namespaces)
+        nobody_left = self._kill_survivors(record)
+        if nobody_left:
+            uids.give_back(record.uid_base, self._owner(record.session), folder=self._facts.uid_folder)
+        certificate = outcome.certificate
+        assert certificate is not None
+        return replace(outcome, certificate=_completed(certificate, nobody_left=nobody_left))
+
+    def _kill_survivors(self, record: Record) -> bool:
+        """Whoever is of the session and still runs, in its cgroup or not. True when nobody is left."""
         deadline = time.monotonic() + SURVIVOR_SECONDS
-        while left and time.monotonic() < deadline:
+        while left := survivors(record.uid_base, record.namespaces):
+            if time.monotonic() > deadline:
+                return False
             for pid in left:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             _reap()
             time.sleep(0.01)
-            left = survivors(record.uid_base, record.namespaces)
-        if not left:
-            uids.give_back(record.uid_base, self._owner(record.session), folder=self._facts.uid_folder)
-        certificate = outcome.certificate
-        assert certificate is not None
-        return replace(outcome, certificate=_completed(certificate, nobody_left=not left))
+        return True
 
     def _kill_shim(self, kept: Kept) -> None:
         if not kept.killed:

@@ -133,6 +133,7 @@ class Shim:
         """In the child. Enters the session's cgroup before it touches a byte, and keeps no descriptor but its own."""
         facts = self._facts
         try:
+            kernel.die_with_parent(signal.SIGKILL)
             self._cgroup.enter("stager", os.getpid())
             folders = [(os.open(each.source, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), self._target(each.to)) for each in facts.spec.folders]
             _keep_descriptors({manifest, report, *(descriptor for pair in folders for descriptor in pair)})
@@ -176,13 +177,13 @@ class Shim:
                 os.close(report)
                 os.waitpid(child, 0)
                 _sync(self._facts.paths.manifest)
-                seal.hand_over_data(self._facts.paths, self._facts.uid_base)
                 self._start_container()
             case _:
                 self._end(EndReason.FILES_FAILED, "the stager said something else than it should")
 
     def _start_container(self) -> None:
         facts = self._facts
+        seal.hand_over_data(facts.paths, facts.uid_base)
         content = bundle.config(
             bundle.BundleFacts(
                 session=facts.spec.session,

@@ -19,6 +19,10 @@ def destroy(paths: SessionPaths, group: Cgroup, *, uid_base: int, runtime: str) 
     forgotten = container.delete(runtime, paths)
     unmounted = seal.unmount_folders(paths)
     cgroup_gone = group.remove()
+    if not cgroup_gone:  # somebody on the way in when its parent was killed: once more
+        more, nobody_left = empty(group, seconds=KILL_SECONDS)
+        killed += more
+        cgroup_gone = group.remove()
     folder_gone = seal.remove_folder(paths)
     clean = nobody_left and forgotten and unmounted.clean and cgroup_gone and folder_gone
     return Certificate(

@@ -1,0 +1,146 @@
+"""kill -9 of agent and shim at each step of a session's life: what comes back converges, nothing outlives its deadline, no event is lost or written twice."""
+
+import os
+import signal
+import time
+from collections import Counter
+
+import pytest
+
+from sekisho.model import messages
+from sekisho.model.session import EndReason
+from sekisho.runtime.protocol import Create, End, RuntimeState
+from tests.runtime.machine import MIB, OVER, Machine, folder_source, machine, until
+
+pytestmark = pytest.mark.root
+
+LIFE = ("asked", "staging", "ready", "ending")
+ONCE = {"session.created", "session.ready", "session.ended", "session.failed", "session.destroyed"}
+
+
+@pytest.fixture
+def agent(tmp_path):
+    with machine(tmp_path / "agent") as made:
+        yield made
+
+
+@pytest.fixture
+def source(tmp_path):
+    folder = tmp_path / "source"
+    folder.mkdir()
+    for number in range(8):
+        (folder / f"{number}.bin").write_bytes(os.urandom(4 * MIB))
+    return folder_source(folder)
+
+
+def live_until(agent: Machine, step: str, source, seconds: float = 120.0) -> str:
+    """Bring a session to a step of its life and stop there."""
+    spec = agent.spec(seconds=seconds, folders=source)
+    agent._number += 1
+    agent.channel.send(messages.render(Create(agent._number, spec)))
+    until("the session is journaled", lambda: (agent.folder / "sessions" / f"{spec.session}.json").exists())
+    until("the shim is journaled", lambda: agent.remember(spec.session) or agent.shims[spec.session])
+    if step == "staging":
+        agent.wait(spec.session, {RuntimeState.STAGING, RuntimeState.READY})
+    if step in {"ready", "ending"}:
+        agent.wait(spec.session, {RuntimeState.READY})
+    if step == "ending":
+        agent.ask(End(0, spec.session, EndReason.LEFT))
+    return spec.session
+
+
+def told(agent: Machine, session: str) -> list[str]:
+    entries = agent.events()
+    assert [int(entry["number"]) for entry in entries] == list(range(1, len(entries) + 1)), "numbers without a gap"
+    return [entry["kind"] for entry in entries if entry.get("session") == session]
+
+
+def assert_told_once(agent: Machine, session: str) -> None:
+    kinds = told(agent, session)
+    assert not [kind for kind, count in Counter(kinds).items() if kind in ONCE and count > 1], kinds
+    assert kinds[0] == "session.created"
+    assert kinds[-1] == "session.destroyed"
+    assert ("session.ended" in kinds) != ("session.failed" in kinds)
+
+
+@pytest.mark.parametrize("step", LIFE)
+def test_a_killed_agent_finds_its_session_again_and_ends_it_when_asked(agent: Machine, source, step):
+    session = live_until(agent, step, source)
+    agent.kill()
+    agent.start()
+    if step != "ending":
+        agent.wait(session, {RuntimeState.READY})
+        terminal = agent.terminal(session)
+        assert terminal.run("ls /data | wc -l") == "8"
+        terminal.close()
+    seen = agent.end(session)
+    assert seen.certificate.clean, seen
+    assert agent.leftovers(session) == []
+    assert_told_once(agent, session)
+
+
+@pytest.mark.parametrize("step", LIFE)
+def test_a_killed_shim_is_noticed_and_its_session_ended(agent: Machine, source, step):
+    session = live_until(agent, step, source)
+    os.kill(agent.shims[session], signal.SIGKILL)
+    seen = agent.wait(session, OVER)
+    assert seen.end_reason in {EndReason.SHIM_LOST, EndReason.LEFT}
+    assert seen.certificate.clean, seen
+    assert agent.leftovers(session) == []
+    assert_told_once(agent, session)
+
+
+@pytest.mark.parametrize("step", LIFE)
+def test_with_agent_and_shim_killed_the_next_agent_ends_what_is_left(agent: Machine, source, step):
+    session = live_until(agent, step, source)
+    agent.kill()
+    os.kill(agent.shims[session], signal.SIGKILL)
+    agent.start()
+    assert agent.listed()[session].state in OVER
+    assert agent.leftovers(session) == []
+    assert_told_once(agent, session)
+
+
+@pytest.mark.parametrize("step", ["asked", "staging", "ready"])
+def test_with_nobody_else_alive_the_shim_ends_its_session_at_the_deadline(agent: Machine, source, step):
+    session = live_until(agent, step, source, seconds=3.0)
+    agent.kill()
+    until("nothing is left but the lease", lambda: not [each for each in agent.leftovers(session) if "lease" not in each])
+    agent.start()
+    assert agent.listed()[session].end_reason is EndReason.TIME_OVER
+    assert agent.leftovers(session) == []
+    assert_told_once(agent, session)
+
+
+def test_two_installations_on_one_machine_do_not_meet(agent: Machine, tmp_path):
+    with machine(tmp_path / "other") as other:
+        mine, theirs = agent.ready(), other.ready()
+        assert agent.bases[mine] != other.bases[theirs]
+        assert mine not in other.listed()
+        other.kill()
+        other.start()
+        assert agent.listed()[mine].state is RuntimeState.READY
+        other.end(theirs)
+        assert agent.listed()[mine].state is RuntimeState.READY
+        agent.end(mine)
+        assert agent.leftovers(mine) == []
+        assert other.leftovers(theirs) == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("round_number", range(40))
+def test_kills_at_any_moment_leave_nothing(agent: Machine, source, round_number):
+    """The long form: the moment of the kill moves through the whole of a session's making and ending."""
+    session = live_until(agent, "asked" if round_number % 2 else "ending", source)
+    moment = time.monotonic() + round_number / 200
+    until("its moment", lambda: time.monotonic() >= moment)
+    if round_number % 3:
+        agent.kill()
+    if round_number % 3 != 1:
+        os.kill(agent.shims[session], signal.SIGKILL)
+    if agent.channel is None:
+        agent.start()
+    if agent.listed()[session].state not in OVER:
+        agent.end(session)
+    assert agent.leftovers(session) == []
+    assert_told_once(agent, session)
