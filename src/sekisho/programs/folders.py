@@ -20,6 +20,7 @@ def make_folders(installation: Installation) -> None:
     _folder(state / "spool", 0, 0, 0o755)
     _folder(installation.spool("agent"), 0, 0, 0o700)
     _folder(installation.spool("egress"), installation.uid("egress"), installation.uid("egress"), 0o700)
+    _folder(state / "egress", installation.uid("egress"), installation.uid("egress"), 0o700)
     _folder(installation.run, 0, 0, 0o711)
     for service in SERVICES:
         _folder(installation.run / service, installation.uid(service), installation.uid(service), 0o711)

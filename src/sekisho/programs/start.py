@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,20 +36,33 @@ class Begun:
     installation: Installation
     settings: Settings
     where: Addresses
+    listener: socket.socket | None
 
 
-def begin(service: str, *, groups: Callable[[Installation], tuple[int, ...]] = lambda _installation: ()) -> Begun:
-    """What a process starts from; after this it is the service's own user, and ends when `up` does."""
+def begin(
+    service: str, *, groups: Callable[[Installation], tuple[int, ...]] = lambda _installation: (), listens: Callable[[Addresses], tuple[str, int]] | None = None
+) -> Begun:
+    """What a process starts from; after this it is the service's own user, and ends when `up` does. A port is bound before, while root may bind any."""
     arguments = parse_arguments(service)
     installation = open_installation(arguments.state)
     settings = read_settings(installation.state)
     where = addresses(settings, arguments.listen)
+    listener = _listener(*listens(where)) if listens else None
     kernel.set_name(f"sekisho-{service}")
     if os.getuid() == 0:
         kernel.become(installation.uid(service), groups(installation))
     if arguments.parent:
         end_with(arguments.parent)
-    return Begun(installation, settings, where)
+    return Begun(installation, settings, where, listener)
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=512)
+    except OSError as error:
+        raise Trouble(
+            "port-taken", f"{host}:{port} can't be listened on: {error.strerror}", hint="--listen HOST:PORT, or [web] listen in sekisho.toml"
+        ) from error
 
 
 def run_program(body: Callable[[], None]) -> None:

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ from sekisho.programs.demo import write_demo
 from sekisho.programs.folders import give, make_folders
 from sekisho.programs.start import run_program
 from sekisho.programs.web import Addresses, addresses
-from sekisho.settings import DEFAULT_STATE, Installation, Settings, make_installation, read_settings
+from sekisho.settings import DEFAULT_STATE, SERVICES, Installation, Settings, make_installation, read_settings
 from sekisho.system import kernel
 from sekisho.system.files import write_whole
 
@@ -130,9 +130,7 @@ def up(*, state: Path, listen: str | None, demo: bool) -> None:
         kernel.adopt_orphans()
         supervisor = Supervisor([_child(name, installation, listen) for name in (*PROCESSES, *(("demo_site",) if demo else ()))])
         try:
-            for child in supervisor.children:
-                supervisor.start(child)
-            _wait_until_ready(installation, where, supervisor)
+            _start(supervisor, installation, where)
             _greet(installation, where, links)
             supervisor.run()
         finally:
@@ -179,10 +177,23 @@ def _prepare_store(installation: Installation, where: Addresses, *, demo: bool) 
     return [(each["name"], each["link"]) for each in json.loads(done.stdout)]
 
 
-def _wait_until_ready(installation: Installation, where: Addresses, supervisor: Supervisor) -> None:
+def _start(supervisor: Supervisor, installation: Installation, where: Addresses) -> None:
+    """The log first: its key is what the others show. Then all the rest at once."""
+    for name in SERVICES:
+        installation.socket(name).unlink(missing_ok=True)  # of an earlier life: what is there from now on is alive
+    first, *rest = supervisor.children
+    supervisor.start(first)
+    _wait(supervisor, lambda: installation.socket("audit").exists() and _log_key_path(installation).exists())
+    for child in rest:
+        supervisor.start(child)
+    sockets = [installation.socket(name) for name in ("agent", "egress", "control")]
+    ports = (where.portal_port, where.rooms_port)
+    _wait(supervisor, lambda: all(path.exists() for path in sockets) and all(_answers(where.host, port) for port in ports))
+
+
+def _wait(supervisor: Supervisor, condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + READY_SECONDS
-    sockets = [installation.socket(name) for name in ("audit", "agent", "egress", "control")]
-    while not (all(path.exists() for path in sockets) and all(_answers(where.host, port) for port in (where.portal_port, where.rooms_port))):
+    while not condition():
         if time.monotonic() > deadline:
             raise Trouble("not-ready", f"not everything was ready within {READY_SECONDS:.0f} s", hint="see the lines above, and sekisho check")
         supervisor.look(0.02)
@@ -211,7 +222,11 @@ def _greet(installation: Installation, where: Addresses, links: list[tuple[str, 
 
 
 def _log_key(installation: Installation) -> str:
-    return (installation.log / "log.vkey").read_text(encoding="utf-8").strip()
+    return _log_key_path(installation).read_text(encoding="utf-8").strip()
+
+
+def _log_key_path(installation: Installation) -> Path:
+    return installation.log / "log.vkey"
 
 
 def main() -> None:

@@ -1,0 +1,45 @@
+"""The control process: the controller, and the one door at which every channel is decided."""
+
+import os
+
+import uvloop
+
+from sekisho.audit.entry import entry_bytes
+from sekisho.programs.start import begin, run_program
+from sekisho.runtime.images import installed
+from sekisho.sessions.control import run_control
+from sekisho.store.database import Store
+from sekisho.store.outbox import Outbox
+from sekisho.system.clock import SystemClock
+
+
+def main() -> None:
+    begun = begin("control", groups=lambda installation: (installation.store_group,))
+    installation, settings = begun.installation, begun.settings
+    os.umask(0o007)
+    store = Store.open(settings.database or installation.database_url)
+
+    def digest(name: str) -> str | None:
+        image = installed(name, settings.runtime.images)
+        return image.digest if image else None
+
+    uvloop.run(
+        run_control(
+            store=store,
+            outbox=Outbox(store, entry_bytes=entry_bytes),
+            agent_path=installation.socket("agent"),
+            egress_path=installation.socket("egress"),
+            audit_path=installation.socket("audit"),
+            control_path=installation.socket("control"),
+            peers={installation.uid("portal"): "portal", installation.uid("gateway"): "gateway"},
+            images=digest,
+            sources=settings.sources,
+            trust=settings.egress.trust.read_text(encoding="ascii") if settings.egress.trust else "",
+            places=settings.named_places(),
+            clock=SystemClock(),
+        )
+    )
+
+
+if __name__ == "__main__":
+    run_program(main)
