@@ -3,15 +3,18 @@
 from collections.abc import Callable
 
 from sekisho.model.reasons import Reason
-from sekisho.policy.verdict import Deny, Verdict
+from sekisho.policy.verdict import Allow, Deny
 
 
-def deciding(decide: Callable[[], Verdict]) -> Verdict:
-    """What `decide` answers; `Deny(DECISION_FAILED)` if it raises, with the error's type as a fact for the log."""
+def deciding(decide: Callable[[], Allow | Deny]) -> Allow | Deny:
+    """What `decide` answers; `Deny(DECISION_FAILED)` if it raises, or answers anything else, with what it was as a fact for the log."""
     try:
-        return decide()
+        verdict = decide()
     except Exception as error:  # noqa: BLE001  fail closed, whatever it was
         return Deny(Reason.DECISION_FAILED, {"error": type(error).__name__})
+    if isinstance(verdict, Allow | Deny):
+        return verdict
+    return Deny(Reason.DECISION_FAILED, {"error": type(verdict).__name__})  # type: ignore[unreachable]  # a bug, but still no entrance
 
 
 def first_denial(*answers: Deny | None) -> Deny | None:

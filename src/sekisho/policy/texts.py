@@ -1,6 +1,7 @@
 """What people write, made fit for the log and the database: reasons, tickets, notes, names. And how lengths of time are written for people."""
 
 import re
+import unicodedata
 from datetime import UTC, datetime, timedelta
 
 from sekisho.model.reasons import Reason
@@ -15,9 +16,19 @@ def is_name(unverified: str) -> bool:
     return _NAME.fullmatch(unverified) is not None
 
 
+def one_line(unverified: str) -> str:
+    """What a text area sends, as one line: breaks and tabs become a space, the ends are trimmed."""
+    return re.sub(r"[\r\n\t]+", " ", unverified).strip()
+
+
+def is_showable(unverified: str) -> bool:
+    """No control or format characters (which could reorder a line of the log), no half surrogate pairs. The ideographic space is as good as a space."""
+    return all(character.isprintable() or unicodedata.category(character) == "Zs" for character in unverified)
+
+
 def check_text(unverified: str, *, field: str, most: int) -> Deny | None:
-    """One line of at most `most` characters that can all be shown: no control characters, no half surrogate pairs."""
-    if len(unverified) <= most and unverified.isprintable():
+    """One line of at most `most` characters that can all be shown."""
+    if len(unverified) <= most and is_showable(unverified):
         return None
     return Deny(Reason.TEXT_MALFORMED, {"field": field, "most": str(most)})
 
@@ -25,7 +36,7 @@ def check_text(unverified: str, *, field: str, most: int) -> Deny | None:
 def shown(unverified: str) -> str:
     """A short form of what somebody wrote that is safe to show and to log."""
     cut = unverified[:SHOWN_LIMIT_CHARACTERS]
-    clean = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in cut)
+    clean = "".join(character if is_showable(character) else "\N{REPLACEMENT CHARACTER}" for character in cut)
     return clean + ("…" if len(unverified) > SHOWN_LIMIT_CHARACTERS else "")
 
 

@@ -7,6 +7,7 @@ A writing transaction on SQLite is the only one (BEGIN IMMEDIATE); on PostgreSQL
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import IntEnum
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,18 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sekisho.model.errors import Trouble
 
 _BUSY_SECONDS = 30
-_MIGRATION_LOCK = 7_351_001  # any constant of ours: PostgreSQL's advisory locks are numbers
 
 
 class StoreTrouble(Trouble):
     """The database cannot be used. The URL's password is never shown."""
+
+
+class Turn(IntEnum):
+    """What only one transaction at a time may do. The numbers are PostgreSQL's advisory locks: any constants of ours."""
+
+    MIGRATION = 7_351_001
+    NUMBERING = 7_351_002
+    ATTEMPTS = 7_351_003
 
 
 class Store:
@@ -53,8 +61,7 @@ class Store:
         """Bring the tables to what this version knows, in one transaction; two processes may try at once. Raises StoreTrouble."""
         try:
             with self.writing() as tx:
-                if not self.is_sqlite:
-                    tx.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
+                serialize(tx, Turn.MIGRATION)
                 command.upgrade(_alembic(tx), "head")
         except SQLAlchemyError as error:
             raise StoreTrouble("store-migration", "the store could not be brought up to date", found=type(error).__name__) from error
@@ -74,6 +81,12 @@ class Store:
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+def serialize(tx: Connection, turn: Turn) -> None:
+    """Wait until no other transaction is in this turn, and keep it to the end of this one. On SQLite every writing transaction is alone anyway."""
+    if tx.dialect.name == "postgresql":
+        tx.execute(text("SELECT pg_advisory_xact_lock(:turn)"), {"turn": int(turn)})
 
 
 def _sqlite(url: URL) -> Engine:

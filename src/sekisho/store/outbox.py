@@ -12,21 +12,20 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, delete, func, insert, select, text, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from sekisho.model.event import Event, EventKind
-from sekisho.store.database import Store
+from sekisho.store.database import Store, Turn, serialize
 from sekisho.store.tables import outbox
 
 EVENT_LIMIT_BYTES = 49_152  # of an event's texts, so that with its frame it fits into an entry (`model.event.ENTRY_LIMIT_BYTES`)
 KEPT = timedelta(days=1)
 _BATCH_ROWS = 500
-_NUMBERING_LOCK = 7_351_002
 _GREATEST_INTEGER = 2**53 - 1  # RFC 8785 §3.2.2.3
 _DEPTH_LIMIT = 8
 
 
-class EventRefused(ValueError):  # noqa: N818  refused is what it is
+class EventRefused(ValueError):
     """An event that can never become a log entry. It is refused before it is stored: in the outbox it would hold up all that come after it."""
 
 
@@ -108,8 +107,7 @@ class Outbox:
             if tx.execute(bare.limit(1)).first() is None:
                 return False
         with self._store.writing() as tx:
-            if not self._store.is_sqlite:
-                tx.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _NUMBERING_LOCK})
+            serialize(tx, Turn.NUMBERING)
             number, prev = _head(tx)
             for row_id, plain in tx.execute(bare).all():
                 number += 1

@@ -1,0 +1,287 @@
+"""Signing in, staying signed in, signing out. A sign-in is a secret of 256 bits that only its fingerprint is kept of; it is bound to nothing but its
+person, its time and the places of the settings, which are looked at again each time it is used.
+
+A cookie lives 12 hours and 1 hour without use; an API token lives 12 hours: it is for a person at a shell, so a working day is enough. A sign-in
+link is good once, within 24 hours; using it voids the password that was there, and a new one is set afterwards.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
+
+from sekisho.identity.passwords import hash_password, matches
+from sekisho.identity.people import end_sign_ins
+from sekisho.model.event import Event, EventKind
+from sekisho.model.people import Caller, Channel, Person
+from sekisho.model.reasons import Reason
+from sekisho.model.room import Place
+from sekisho.policy.deciding import deciding
+from sekisho.policy.signin import (
+    ATTEMPTS_OF_ADDRESS,
+    ATTEMPTS_OF_PERSON,
+    ATTEMPTS_WINDOW,
+    PASSWORD_MOST_CHARACTERS,
+    SIGN_IN_LIFE,
+    AttemptFacts,
+    SignInFacts,
+    check_new_password,
+    counted_address,
+    decide_attempt,
+    decide_password,
+    decide_sign_in_place,
+    decide_stay_signed_in,
+)
+from sekisho.policy.texts import is_name, shown
+from sekisho.policy.verdict import Allow, Deny
+from sekisho.store import outbox
+from sekisho.store.database import Store, Turn, serialize
+from sekisho.store.events import note, refuse
+from sekisho.store.people import PersonRow, as_of_now, find_person, find_sign_in_by_fingerprint
+from sekisho.store.tables import attempts, people, sign_in_links, sign_ins
+from sekisho.system import randomness
+
+_SEEN_EVERY = timedelta(minutes=1)  # not each page is worth a write
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """A sign-in that holds now. `id` is no secret."""
+
+    id: str
+    person: Person
+    kind: str  # "cookie" or "token"
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A sign-in that was just made, and its secret: the cookie or the token. It cannot be had again."""
+
+    secret: str
+    sign_in: SignIn
+
+    @property
+    def person(self) -> Person:
+        return self.sign_in.person
+
+    @property
+    def expires_at(self) -> datetime:
+        return self.sign_in.expires_at
+
+
+@dataclass(frozen=True, slots=True)
+class _Knock:
+    """Somebody who is not known yet: whom they say they are ("" if that is no name), and how they came."""
+
+    name: str
+    address: str
+    channel: Channel
+    now: datetime
+
+
+def sign_in_with_password(
+    store: Store,
+    *,
+    name: str,
+    password: str,
+    address: str,
+    channel: Channel,
+    places: Sequence[Place] = (),
+    sign_in_places: Sequence[str] = (),
+    now: datetime,
+) -> SignedIn | Deny:
+    """A cookie for a page, a token for the API. The password is looked at outside of any transaction, for that takes its time; the try is counted before."""
+    knock = _Knock(name if is_name(name) else "", address, channel, now)
+    attempt = _begin_attempt(store, knock, places=places, sign_in_places=sign_in_places)
+    if isinstance(attempt, Deny):
+        return attempt
+    matched = _matched_hash(store, knock.name, password)
+    with store.writing() as tx:
+        row = find_person(tx, knock.name, lock=True)
+        is_right = row is not None and matched is not None and row.password_hash == matched
+        verdict = deciding(lambda: decide_password(matches=is_right, is_disabled=row is not None and row.is_disabled))
+        if isinstance(verdict, Deny):
+            return _refused(tx, verdict, knock)
+        assert row is not None
+        tx.execute(delete(attempts).where(attempts.c.id == attempt))
+        return _signed_in(tx, row.person, knock, kind="token" if channel is Channel.API else "cookie", how="password")
+
+
+def use_link(
+    store: Store,
+    *,
+    secret: str,
+    address: str,
+    channel: Channel = Channel.PAGE,
+    places: Sequence[Place] = (),
+    sign_in_places: Sequence[str] = (),
+    now: datetime,
+) -> SignedIn | Deny:
+    """Sign in by a link, once. The password that was there, if any, and all other sign-ins and links of the person are void from now on."""
+    with store.writing() as tx:
+        row = _link_owner(tx, randomness.fingerprint(secret), now=now)
+        knock = _Knock(row.person.name if row else "", address, channel, now)
+        verdict = deciding(lambda: _decide_link(row, address=address, places=places, sign_in_places=sign_in_places))
+        if isinstance(verdict, Deny):
+            return _refused(tx, verdict, knock)
+        assert row is not None
+        tx.execute(update(people).where(people.c.name == knock.name).values(password_hash=None))
+        end_sign_ins(tx, knock.name, now=now)
+        return _signed_in(tx, row.person, knock, kind="cookie", how="link")
+
+
+def resolve(store: Store, *, secret: str, address: str, places: Sequence[Place] = (), sign_in_places: Sequence[str] = (), now: datetime) -> SignIn | Deny:
+    """Whose cookie or token this is, if it holds from this address now. Writes no event: the door that asked says what was refused."""
+    fingerprint = randomness.fingerprint(secret)
+    with store.reading() as tx:
+        row = find_sign_in_by_fingerprint(tx, fingerprint)
+        person = find_person(tx, row.person) if row else None
+    if row is None or person is None:
+        return Deny(Reason.NOT_SIGNED_IN)
+    facts = SignInFacts(
+        kind=row.kind,
+        address=address,
+        seen_at=row.seen_at,
+        expires_at=row.expires_at,
+        ended_at=row.ended_at,
+        is_person_disabled=person.is_disabled,
+        places=places,
+        sign_in_places=sign_in_places,
+        now=now,
+    )
+    verdict = deciding(lambda: decide_stay_signed_in(facts))
+    if isinstance(verdict, Deny):
+        return verdict
+    if now - row.seen_at >= _SEEN_EVERY:
+        with store.writing() as tx:
+            tx.execute(update(sign_ins).where(sign_ins.c.id == row.id, sign_ins.c.seen_at < now).values(seen_at=now))
+    return SignIn(row.id, person.person, row.kind, row.expires_at)
+
+
+def sign_out(store: Store, *, sign_in: SignIn, address: str, channel: Channel, now: datetime) -> None:
+    """End this sign-in. Signing out twice is done at once."""
+    by = Caller(sign_in.person, address, channel)
+    kind = EventKind.TOKEN_REVOKED if sign_in.kind == "token" else EventKind.SIGNED_OUT
+    with store.writing() as tx:
+        ended = tx.execute(update(sign_ins).where(sign_ins.c.id == sign_in.id, sign_ins.c.ended_at.is_(None)).values(ended_at=now))
+        if ended.rowcount:
+            note(tx, kind, by=by, now=now, details={"sign_in": sign_in.id})
+
+
+def issue_token(store: Store, *, by: Caller, now: datetime) -> SignedIn | Deny:
+    """An API token for somebody who is signed in already."""
+    with store.writing() as tx:
+        caller = as_of_now(tx, by)
+        if isinstance(caller, Deny):
+            return refuse(tx, EventKind.ACCESS_REFUSED, caller, by=by, now=now, details={"act": "issue-token"})
+        made = _make_sign_in(tx, caller.person, kind="token", address=by.address, now=now)
+        note(tx, EventKind.TOKEN_ISSUED, by=caller, now=now, details={"sign_in": made.sign_in.id})
+        return made
+
+
+def set_password(store: Store, *, by: Caller, sign_in: str, password: str, current: str = "", now: datetime) -> Person | Deny:
+    """One's own password. `current` is needed where there is one. All other sign-ins of the person end; `sign_in` is the id of the one that stays."""
+    knock = _Knock(by.person.name, by.address, by.channel, now)
+    attempt = _begin_attempt(store, knock, places=(), sign_in_places=())
+    if isinstance(attempt, Deny):
+        return attempt
+    matched = _matched_hash(store, knock.name, current)
+    hashed = None if check_new_password(password) else hash_password(password)
+    with store.writing() as tx:
+        caller = as_of_now(tx, by)
+        row = find_person(tx, by.person.name, lock=True)
+        is_allowed = row is not None and row.password_hash == matched
+        verdict = (
+            caller if isinstance(caller, Deny) else check_new_password(password) or deciding(lambda: decide_password(matches=is_allowed, is_disabled=False))
+        )
+        if isinstance(verdict, Deny):
+            return refuse(tx, EventKind.ACCESS_REFUSED, verdict, by=by, now=now, details={"act": "set-password"})
+        assert row is not None
+        tx.execute(delete(attempts).where(attempts.c.id == attempt))
+        tx.execute(update(people).where(people.c.name == by.person.name).values(password_hash=hashed))
+        ended = end_sign_ins(tx, by.person.name, now=now, kept=sign_in)
+        note(tx, EventKind.PASSWORD_SET, by=by, now=now, details={"sign_ins_ended": ended})
+        return row.person
+
+
+def _begin_attempt(store: Store, knock: _Knock, *, places: Sequence[Place], sign_in_places: Sequence[str]) -> int | Deny:
+    """Count a try before it is made, so that many at once are no more than many in a row. Gives its id: a try that succeeds is taken back.
+
+    Refusals are written down up to the limit and once above it; who goes on after that is refused without filling the log.
+    """
+    address = counted_address(knock.address)
+    with store.writing() as tx:
+        serialize(tx, Turn.ATTEMPTS)
+        tx.execute(delete(attempts).where(attempts.c.at <= knock.now - ATTEMPTS_WINDOW))
+        of_address = _count(tx, attempts.c.address == address)
+        of_person = _count(tx, attempts.c.address == address, attempts.c.person == knock.name)
+        facts = AttemptFacts(address=knock.address, of_person=of_person, of_address=of_address, places=places, sign_in_places=sign_in_places)
+        verdict = deciding(lambda: decide_attempt(facts))
+        is_told = of_person <= ATTEMPTS_OF_PERSON and of_address <= ATTEMPTS_OF_ADDRESS
+        if isinstance(verdict, Deny) and not is_told:
+            return verdict
+        row = insert(attempts).values(person=knock.name, address=address, at=knock.now).returning(attempts.c.id)
+        attempt = int(tx.execute(row).scalar_one())
+        return _refused(tx, verdict, knock) if isinstance(verdict, Deny) else attempt
+
+
+def _count(tx: Connection, *wanted: ColumnElement[bool]) -> int:
+    return tx.execute(select(func.count()).select_from(attempts).where(*wanted)).scalar_one()
+
+
+def _matched_hash(store: Store, name: str, password: str) -> str | None:
+    """The stored hash that the password matches. Takes as long for nobody as for somebody."""
+    with store.reading() as tx:
+        row = find_person(tx, name)
+    stored = row.password_hash if row else None
+    is_right = matches(password[:PASSWORD_MOST_CHARACTERS], stored) and len(password) <= PASSWORD_MOST_CHARACTERS
+    return stored if is_right else None
+
+
+def _link_owner(tx: Connection, fingerprint: str, *, now: datetime) -> PersonRow | None:
+    wanted = select(sign_in_links.c.person).where(
+        sign_in_links.c.fingerprint == fingerprint, sign_in_links.c.used_at.is_(None), sign_in_links.c.expires_at > now
+    )
+    name = tx.execute(wanted).scalar()
+    if name is None:
+        return None
+    row = find_person(tx, name, lock=True)
+    return row if tx.execute(wanted).scalar() is not None else None  # another may have used it while this one waited for the lock
+
+
+def _decide_link(row: PersonRow | None, *, address: str, places: Sequence[Place], sign_in_places: Sequence[str]) -> Allow | Deny:
+    if row is None:
+        return Deny(Reason.LINK_USED_OR_OLD)
+    return Deny(Reason.PERSON_DISABLED) if row.is_disabled else decide_sign_in_place(address, places=places, sign_in_places=sign_in_places)
+
+
+def _signed_in(tx: Connection, person: Person, knock: _Knock, *, kind: str, how: str) -> SignedIn:
+    made = _make_sign_in(tx, person, kind=kind, address=knock.address, now=knock.now)
+    by = Caller(person, knock.address, knock.channel)
+    note(tx, EventKind.SIGNED_IN, by=by, now=knock.now, details={"how": how, "sign_in": made.sign_in.id, "kind": kind})
+    return made
+
+
+def _make_sign_in(tx: Connection, person: Person, *, kind: str, address: str, now: datetime) -> SignedIn:
+    secret = randomness.token()
+    made = SignIn(randomness.identifier("i-"), person, kind, now + SIGN_IN_LIFE)
+    times = {"created_at": now, "seen_at": now, "expires_at": made.expires_at}
+    row = {"id": made.id, "fingerprint": randomness.fingerprint(secret), "person": person.name, "kind": kind, "address": shown(address), **times}
+    tx.execute(insert(sign_ins).values(**row))
+    return SignedIn(secret, made)
+
+
+def _refused(tx: Connection, denial: Deny, knock: _Knock) -> Deny:
+    """The name stands in the details: nobody has shown to be that person."""
+    event = Event(
+        EventKind.SIGN_IN_REFUSED,
+        knock.now,
+        address=shown(knock.address),
+        channel=str(knock.channel),
+        reason=str(denial.reason),
+        details={"person": knock.name} if knock.name else {},
+    )
+    outbox.append(tx, event)
+    return denial

@@ -1,0 +1,78 @@
+"""People and their sign-ins, read from the tables. Both identity and sessions need them, and neither knows the other."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlalchemy import Connection, select
+
+from sekisho.model.people import Caller, Person
+from sekisho.model.reasons import Reason
+from sekisho.policy.verdict import Deny
+from sekisho.store.tables import memberships, people, sign_ins
+
+
+@dataclass(frozen=True, slots=True)
+class PersonRow:
+    """A person with what only identity and the decisions need to know of them."""
+
+    person: Person
+    is_disabled: bool
+    password_hash: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SignInRow:
+    """`ended_at` is set when somebody ended it (signed out, disabled, password reset); one that is merely too old keeps None."""
+
+    id: str
+    person: str
+    kind: str  # "cookie" or "token"
+    address: str
+    seen_at: datetime
+    expires_at: datetime
+    ended_at: datetime | None
+
+
+def find_person(tx: Connection, name: str, *, lock: bool = False) -> PersonRow | None:
+    """With `lock`, nobody else changes this person, or asks for rooms as them, until the transaction is over."""
+    wanted = select(people).where(people.c.name == name)
+    row = tx.execute(wanted.with_for_update() if lock else wanted).first()
+    if row is None:
+        return None
+    groups = frozenset(tx.execute(select(memberships.c.group_name).where(memberships.c.person == name)).scalars())
+    person = Person(row.name, groups, display=row.display, language=row.language)
+    return PersonRow(person, is_disabled=row.disabled_at is not None, password_hash=row.password_hash)
+
+
+def list_people(tx: Connection) -> list[PersonRow]:
+    """Everybody, by name."""
+    groups: dict[str, set[str]] = {}
+    for row in tx.execute(select(memberships)):
+        groups.setdefault(row.person, set()).add(row.group_name)
+    return [
+        PersonRow(
+            Person(row.name, frozenset(groups.get(row.name, ())), display=row.display, language=row.language),
+            is_disabled=row.disabled_at is not None,
+            password_hash=row.password_hash,
+        )
+        for row in tx.execute(select(people).order_by(people.c.name))
+    ]
+
+
+def find_sign_in(tx: Connection, sign_in: str) -> SignInRow | None:
+    """By its id, which is no secret."""
+    row = tx.execute(select(sign_ins).where(sign_ins.c.id == sign_in)).first()
+    return None if row is None else SignInRow(row.id, row.person, row.kind, row.address, row.seen_at, row.expires_at, row.ended_at)
+
+
+def find_sign_in_by_fingerprint(tx: Connection, fingerprint: str) -> SignInRow | None:
+    row = tx.execute(select(sign_ins).where(sign_ins.c.fingerprint == fingerprint)).first()
+    return None if row is None else SignInRow(row.id, row.person, row.kind, row.address, row.seen_at, row.expires_at, row.ended_at)
+
+
+def as_of_now(tx: Connection, by: Caller) -> Caller | Deny:
+    """The caller with the groups they have in this transaction: what their sign-in was resolved to may be some moments old."""
+    row = find_person(tx, by.person.name)
+    if row is None:
+        return Deny(Reason.NOT_SIGNED_IN)
+    return Deny(Reason.PERSON_DISABLED) if row.is_disabled else replace(by, person=row.person)
