@@ -33,7 +33,7 @@ _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]{1,60}")
 _LOCALE = re.compile(r"([a-z]{2,3}_[A-Z]{2})\.UTF-8")
 _PATH = re.compile(r"(/[A-Za-z0-9][A-Za-z0-9._+@-]*)+")
 _KEYS = {"description": str, "suite": str, "packages": list, "locales": list, "commands": list, "leave_out": list, "files": list}
-_WORK = ".build-"
+_WORK, _LOCK = ".build-", ".lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,11 @@ def build(definition: ImageDefinition, *, cache: Path, sources: str, progress: C
     `sources` is apt's deb822 text (`image_sources.machine_sources`). `progress` is told a line at a time. `fresh` builds again although the definition has not
     changed: that is how security updates get in. Raises Trouble `image-build-failed`.
     """
-    cache.mkdir(parents=True, exist_ok=True)
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        (cache / _LOCK).touch(0o600)
+    except OSError as error:
+        raise Trouble("image-cache-closed", f"images can't be kept in {cache}", found=str(error.strerror), hint="build images as root") from error
     with _locked(cache, progress) as lock:
         found = installed(definition.name, cache)
         if found is not None and found.definition == definition.digest and not fresh:
@@ -118,12 +122,21 @@ def build(definition: ImageDefinition, *, cache: Path, sources: str, progress: C
 
 def installed(name: str, cache: Path) -> BuiltImage | None:
     """The newest image of a name in the cache, or None. The file is there in its full length; `verify` says whether its bytes are right."""
+    if not _NAME.fullmatch(name):
+        return None
     try:
         record = json.loads((cache / f"{name}.json").read_text())
         image = BuiltImage(**{**record, "path": cache / f"{record['digest']}.squashfs", "packages": tuple(record["packages"])})
         return image if image.path.stat().st_size == image.size_bytes else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def require(name: str, cache: Path) -> BuiltImage:
+    """As `installed`, or Trouble `image-not-built`."""
+    if (found := installed(name, cache)) is None:
+        raise Trouble("image-not-built", f"the image {name[:40]} is not built", found=f"nothing in {cache}", hint=f"sekisho image build {name[:40]}")
+    return found
 
 
 def image_path(digest: str, cache: Path) -> Path | None:
@@ -142,7 +155,7 @@ def verify(path: Path, digest: str) -> bool:
 
 @contextlib.contextmanager
 def _locked(cache: Path, progress: Callable[[str], None]) -> Iterator[int]:
-    lock = os.open(cache / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = os.open(cache / _LOCK, os.O_RDWR | os.O_CLOEXEC)
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
