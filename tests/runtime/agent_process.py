@@ -1,4 +1,5 @@
-"""A real agent as a process of its own, for the tests: real runtime, real spool, nobody who takes its events away. Run with the folder that holds everything, and the instance's name."""
+"""A real agent as a process of its own, for the tests: real runtime, real spool, nobody who takes its events away. Run with the folder that
+holds everything, and the instance's name."""
 
 import os
 import platform

@@ -1,4 +1,5 @@
-"""The machine around an agent under test: starting and killing it, asking it, looking for what a session left behind, and cleaning up whatever a failed test leaves."""
+"""The machine around an agent under test: starting and killing it, asking it, looking for what a session left behind, and cleaning up
+whatever a failed test leaves."""
 
 import contextlib
 import hashlib
@@ -89,7 +90,15 @@ class Machine:
     def start(self) -> "Machine":
         source = str(Path(__file__).resolve().parents[2] / "src")
         self.process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).parent / "agent_process.py"), str(self.folder), self.instance, str(DEFAULT_CACHE), self.runtime, self.kind.value],
+            [
+                sys.executable,
+                str(Path(__file__).parent / "agent_process.py"),
+                str(self.folder),
+                self.instance,
+                str(DEFAULT_CACHE),
+                self.runtime,
+                self.kind.value,
+            ],
             env={**os.environ, "PYTHONPATH": source},
         )
         self.channel = until("the agent listens", self._connect)

@@ -7,10 +7,10 @@ import time
 from dataclasses import replace
 
 import pytest
+from tests.runtime.machine import MIB, OVER, Machine, folder_source, machine, until
 
 from sekisho.model.session import EndReason
 from sekisho.runtime.protocol import Create, Done, End, Extend, Failed, Forget, Freeze, OpenKind, RuntimeState, SpecLimits, Thaw
-from tests.runtime.machine import MIB, OVER, Machine, folder_source, machine, until
 
 pytestmark = pytest.mark.root
 
@@ -99,7 +99,9 @@ def test_files_that_can_not_be_staged_open_no_room(agent: Machine, tmp_path, spo
     session = agent.create(folders=folder_source(source))
     seen = agent.wait(session, {RuntimeState.FAILED})
     assert seen.end_reason is EndReason.FILES_FAILED
-    assert {"too-big": "limits.data", "link": "neither a file nor a folder", "missing": "No such file", "device": "neither a file nor a folder"}[spoil] in seen.why
+    assert {"too-big": "limits.data", "link": "neither a file nor a folder", "missing": "No such file", "device": "neither a file nor a folder"}[
+        spoil
+    ] in seen.why
     assert agent.leftovers(session) == []
 
 

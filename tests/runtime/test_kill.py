@@ -6,11 +6,11 @@ import time
 from collections import Counter
 
 import pytest
+from tests.runtime.machine import MIB, OVER, Machine, folder_source, machine, until
 
 from sekisho.model import messages
 from sekisho.model.session import EndReason
 from sekisho.runtime.protocol import Create, End, RuntimeState
-from tests.runtime.machine import MIB, OVER, Machine, folder_source, machine, until
 
 pytestmark = pytest.mark.root
 
@@ -38,7 +38,7 @@ def live_until(agent: Machine, step: str, source, seconds: float = 120.0) -> str
     spec = agent.spec(seconds=seconds, folders=source)
     agent._number += 1
     agent.channel.send(messages.render(Create(agent._number, spec)))
-    until("the session is journaled", lambda: (agent.folder / "sessions" / f"{spec.session}.json").exists())
+    until("the session is journaled", (agent.folder / "sessions" / f"{spec.session}.json").exists)
     until("the shim is journaled", lambda: agent.remember(spec.session) or agent.shims[spec.session])
     if step == "staging":
         agent.wait(spec.session, {RuntimeState.STAGING, RuntimeState.READY})
