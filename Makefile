@@ -43,7 +43,7 @@ check: .venv/.dev ## format, lint, types, floors of the house, dependencies, dea
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/deptry src
-	$(BIN)/vulture
+	$(PYTHON) scripts/dead_code.py
 	$(PYTHON) scripts/reference.py --check
 
 .PHONY: docs

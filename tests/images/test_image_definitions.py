@@ -123,9 +123,10 @@ Version: 5.2:1
     assert installed_packages(status) == ("bash=5.2:1", "zsh=5.9-4")
 
 
-DEB822 = """# a comment
+MIRROR = "http://mirror.example"
+DEB822 = f"""# a comment
 Types: deb deb-src
-URIs: http://mirror.example/debian
+URIs: {MIRROR}/debian
 # another
 Suites: trixie trixie-updates
 Components: main contrib
@@ -133,18 +134,18 @@ Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
 
 Types: deb
 URIs:
- http://mirror.example/debian-security/
+ {MIRROR}/debian-security/
 Suites: trixie-security
 Components: main
 
 Enabled: no
 Types: deb
-URIs: http://mirror.example/debian
+URIs: {MIRROR}/debian
 Suites: sid
 Components: main
 
 Types: deb-src
-URIs: http://mirror.example/debian
+URIs: {MIRROR}/debian
 Suites: trixie
 Components: main
 """
@@ -152,23 +153,23 @@ Components: main
 
 def test_the_machines_sources_are_read():
     assert list(parse_deb822(DEB822)) == [
-        Source("http://mirror.example/debian", ("trixie", "trixie-updates"), ("main", "contrib")),
-        Source("http://mirror.example/debian-security/", ("trixie-security",), ("main",)),
+        Source(f"{MIRROR}/debian", ("trixie", "trixie-updates"), ("main", "contrib")),
+        Source(f"{MIRROR}/debian-security/", ("trixie-security",), ("main",)),
     ]
-    lines = "# deb x y z\ndeb [arch=amd64 signed-by=/x] http://mirror.example/debian bookworm main\ndeb-src http://mirror.example/debian bookworm main\n"
-    assert list(parse_one_line(lines)) == [Source("http://mirror.example/debian", ("bookworm",), ("main",))]
+    lines = f"# deb x y z\ndeb [arch=amd64 signed-by=/x] {MIRROR}/debian bookworm main\ndeb-src {MIRROR}/debian bookworm main\n"
+    assert list(parse_one_line(lines)) == [Source(f"{MIRROR}/debian", ("bookworm",), ("main",))]
 
 
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
-        (Source("http://mirror.example/debian", ("bookworm",), ("main",)), True),
-        (Source("https://mirror.example/deep/debian-security/", ("bookworm-security",), ("main",)), True),
-        (Source("http://mirror.example/debian-security", ("bookworm/updates",), ("main",)), True),
-        (Source("http://mirror.example/ubuntu", ("bookworm",), ("main",)), False),
-        (Source("http://mirror.example/debian", ("./",), ("main",)), False),
-        (Source("http://mirror.example/debian", ("cloud-sdk",), ("main",)), False),
-        (Source("http://mirror.example/debian", ("bookworm",), ("contrib",)), False),
+        (Source(f"{MIRROR}/debian", ("bookworm",), ("main",)), True),
+        (Source(f"{MIRROR}/deep/debian-security/", ("bookworm-security",), ("main",)), True),
+        (Source(f"{MIRROR}/debian-security", ("bookworm/updates",), ("main",)), True),
+        (Source(f"{MIRROR}/ubuntu", ("bookworm",), ("main",)), False),
+        (Source(f"{MIRROR}/debian", ("./",), ("main",)), False),
+        (Source(f"{MIRROR}/debian", ("cloud-sdk",), ("main",)), False),
+        (Source(f"{MIRROR}/debian", ("bookworm",), ("contrib",)), False),
     ],
 )
 def test_only_debians_own_archives_are_taken_over(source, expected):
@@ -184,5 +185,5 @@ def test_sources_are_turned_to_the_images_release():
 def test_a_machine_without_a_debian_mirror_is_told_so(tmp_path):
     with pytest.raises(Trouble, match="no Debian mirror"):
         machine_sources("bookworm", tmp_path)
-    (tmp_path / "sources.list").write_text("deb http://mirror.example/debian bookworm main\n")
+    (tmp_path / "sources.list").write_text(f"deb {MIRROR}/debian bookworm main\n")
     assert "Suites: bookworm\n" in machine_sources("bookworm", tmp_path)

@@ -27,7 +27,6 @@ DEFAULT_CACHE = Path("/var/cache/sekisho/images")
 
 _BUILDER = 1  # raised when the same definition would give another image
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 _SUITE = re.compile(r"[a-z]{2,20}")
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]{1,60}")
 _LOCALE = re.compile(r"([a-z]{2,3}_[A-Z]{2})\.UTF-8")
@@ -137,12 +136,6 @@ def require(name: str, cache: Path) -> BuiltImage:
     if (found := installed(name, cache)) is None:
         raise Trouble("image-not-built", f"the image {name[:40]} is not built", found=f"nothing in {cache}", hint=f"sekisho image build {name[:40]}")
     return found
-
-
-def image_path(digest: str, cache: Path) -> Path | None:
-    """Where the image of a digest lies in the cache, or None. Says nothing about its bytes: `verify` does."""
-    path = cache / f"{digest}.squashfs"
-    return path if _DIGEST.fullmatch(digest) and path.is_file() else None
 
 
 def verify(path: Path, digest: str) -> bool:
