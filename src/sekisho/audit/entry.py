@@ -21,6 +21,8 @@ _PRODUCER = re.compile(r"[a-z][a-z0-9-]{0,31}", re.ASCII)
 _NUMBER = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
 _DIGEST = re.compile(r"[0-9a-f]{64}|", re.ASCII)
 _AT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z", re.ASCII)
+_LARGEST_WHOLE = 2**53 - 1
+_DEEPEST = 20
 _SOME = re.compile(r".+", re.DOTALL)
 _FORMS = {"producer": _PRODUCER, "number": _NUMBER, "prev": _DIGEST, "at": _AT}
 _TEXTS = ("at", "kind", "by", "address", "channel", "room", "request", "session", "reason")
@@ -112,10 +114,16 @@ def _canonical(fields: dict[str, Any]) -> bytes:
     return found
 
 
-def _plain(value: Any) -> Any:
-    """Mappings, sequences and string enumerations as rfc8785 takes them."""
+def _plain(value: Any, depth: int = 0) -> Any:
+    """Mappings and sequences as rfc8785 takes them, and nothing that it writes but no reader reads back: whole floats above 2**53, endless nesting."""
+    if depth > _DEEPEST:
+        raise EntryUnfit("details are nested too deeply")
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        if not all(isinstance(key, str) for key in value):
+            raise EntryUnfit("a name in the details is no text")
+        return {key: _plain(item, depth + 1) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [_plain(item, depth + 1) for item in value]
+    if isinstance(value, float) and abs(value) > _LARGEST_WHOLE:
+        raise EntryUnfit("a number above 2**53-1")
     return value

@@ -1,11 +1,11 @@
 """The published files of a log, read back: from the audit process's own directory or from a copy. What is read is as trustworthy as the directory."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 
 from sekisho.audit.note import LIMIT_BYTES
-from sekisho.audit.tiles import ENTRIES, Place, parse_tile, width_at
+from sekisho.audit.tiles import ENTRIES, Place, parse_path, parse_tile, width_at
 from sekisho.audit.tree import HASH_BYTES, TILE_WIDTH, Node, root_of_full
 from sekisho.model.errors import Trouble
 from sekisho.model.event import ENTRY_LIMIT_BYTES
@@ -72,3 +72,11 @@ class PublishedLog:
                 return file.read(limit_bytes + 1)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
+
+
+def published_files(directory: Path) -> Iterator[tuple[str, Place | None]]:
+    """Every file below `tile/` with its path, and its place if the path is one of a log's."""
+    for found in sorted((directory / "tile").rglob("*")):
+        if not found.is_dir() or found.is_symlink():
+            path = found.relative_to(directory).as_posix()
+            yield path, parse_path(path)

@@ -4,16 +4,15 @@ Every entry of the database is hashed again (some microseconds each). What a cra
 a checkpoint are kept if they are right, missing ones beyond the checkpoint are written, partial tiles beside their full one are removed.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from sekisho.audit.checkpoint import Checkpoint
 from sekisho.audit.growth import Growth, PlacedFile
-from sekisho.audit.published import PublishedLog
+from sekisho.audit.published import PublishedLog, published_files
 from sekisho.audit.publisher import remove_partials
 from sekisho.audit.sequencer import Sequencer
-from sekisho.audit.tiles import Place, is_beginning, parse_path, width_at
+from sekisho.audit.tiles import is_beginning, width_at
 from sekisho.audit.tree import TILE_WIDTH
 from sekisho.model.errors import Trouble
 
@@ -91,11 +90,3 @@ def _check_files(directory: Path, log: PublishedLog, growth: Growth) -> None:
             remove_partials(directory, place.full)
         elif not is_beginning(log.file(place) or b"", place, edge[place.full]):
             raise LogDisagrees(f"{path} is not what the database gives")
-
-
-def published_files(directory: Path) -> Iterator[tuple[str, Place | None]]:
-    """Every file below `tile/` with its path, and its place if the path is one of a log's."""
-    for found in sorted((directory / "tile").rglob("*")):
-        if not found.is_dir() or found.is_symlink():
-            path = found.relative_to(directory).as_posix()
-            yield path, parse_path(path)

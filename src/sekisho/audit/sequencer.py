@@ -100,7 +100,7 @@ class Sequencer:
 
 def _open(path: Path) -> sqlite3.Connection:
     path.touch(mode=0o600)
-    database = sqlite3.connect(path, isolation_level=None, timeout=2)
+    database = sqlite3.connect(path, isolation_level=None, timeout=0.5)
     try:
         database.execute("PRAGMA locking_mode = EXCLUSIVE")
         database.execute("PRAGMA journal_mode = WAL")

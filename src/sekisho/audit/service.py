@@ -48,6 +48,14 @@ def run(*, directory: Path, key_path: Path, origin: str, socket_path: Path, prod
 def open_log(directory: Path, *, key_path: Path, origin: str) -> tuple[Sequencer, Publisher, bool]:
     """The store and the publisher of a log whose parts agree, and whether all of it is published already."""
     store = Sequencer(directory / "log.sqlite")
+    try:
+        return _open_log(directory, store, key_path=key_path, origin=origin)
+    except BaseException:
+        store.close()
+        raise
+
+
+def _open_log(directory: Path, store: Sequencer, *, key_path: Path, origin: str) -> tuple[Sequencer, Publisher, bool]:
     key = _key(key_path, origin=origin, is_new=store.size == 0 and not (directory / SIGNED).exists())
     log = PublishedLog(directory)
     folder = Folder(directory, staging="staging")

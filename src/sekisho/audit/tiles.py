@@ -68,6 +68,12 @@ def width_at(place: Place, size: int) -> int:
     return max(0, min(TILE_WIDTH, below - place.index * TILE_WIDTH))
 
 
+def bundle_of(index: int, size: int) -> Place:
+    """The bundle that holds entry `index` in a log of `size`."""
+    full = Place(ENTRIES, index // TILE_WIDTH)
+    return Place(ENTRIES, full.index, width_at(full, size))
+
+
 def edge_places(size: int) -> list[Place]:
     """The files that are not full in a log of `size`: its right edge, lowest level first."""
     levels = [ENTRIES, *range(DEEPEST + 1)]
