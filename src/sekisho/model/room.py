@@ -102,6 +102,7 @@ class Room:
     egress: tuple[EgressRule, ...] = ()  # [egress] allow, and [targets]
     noexec: tuple[str, ...] = ()  # of "/data", "/home", "/tmp"
     description: str = ""
+    text: str = field(default="", repr=False)  # the file itself: kept with the first request that is bound to it
 
 
 @dataclass(frozen=True, slots=True)

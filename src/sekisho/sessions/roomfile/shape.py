@@ -1,0 +1,147 @@
+"""What a room file may hold, as pydantic models: only the parts that exist so far. An unknown key is an error."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, PlainValidator, StringConstraints, Tag, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from sekisho.model.hostname import HostName
+from sekisho.model.room import Hours, Kind
+from sekisho.policy.texts import is_showable
+from sekisho.sessions.roomfile import fields
+from sekisho.sessions.roomfile.fields import Unfit
+
+_MEBIBYTE = 1024**2
+_GIBIBYTE = 1024**3
+_DAY = timedelta(days=1)
+
+AS_TEXT, AS_TABLE = "as-text", "as-table"  # these also stand in the path of an error
+
+V = TypeVar("V")
+
+
+def _text(parse: Callable[[str], V]) -> PlainValidator:
+    """Strings only, through one of the parsers of `fields`."""
+
+    def validate(found: object) -> V:
+        if not isinstance(found, str):
+            raise PydanticCustomError("string_type", "a string")
+        try:
+            return parse(found)
+        except Unfit as unfit:
+            raise PydanticCustomError("unfit", "unfit", {"expected": unfit.expected, "hint": unfit.hint}) from unfit
+
+    return PlainValidator(validate)
+
+
+def _shown(found: str) -> str:
+    if not is_showable(found):
+        raise PydanticCustomError("unfit", "unfit", {"expected": "text on one line", "hint": "leave out control characters"})
+    return found
+
+
+def _schema(pattern: str, *, example: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": f"^{pattern}$", "examples": [example]})
+
+
+def _form(found: object) -> str | None:
+    """A rule is written as text or as a table; an error is then about the form that was meant."""
+    if isinstance(found, str | tuple):
+        return AS_TEXT
+    return AS_TABLE if isinstance(found, dict | Section) else None
+
+
+_BY_FORM = Discriminator(_form)
+_NAME = r"^[a-z][a-z0-9.-]{0,63}$"
+_DurationSchema = _schema(fields.DURATION_PATTERN, example="1h30m")
+_SizeSchema = _schema(fields.SIZE_PATTERN, example="512MiB")
+
+Longest = Annotated[timedelta, _text(lambda found: fields.parse_duration(found, least=timedelta(minutes=1), most=7 * _DAY)), _DurationSchema]
+Idle = Annotated[timedelta, _text(lambda found: fields.parse_duration(found, least=timedelta(minutes=1), most=_DAY)), _DurationSchema]
+Memory = Annotated[int, _text(lambda found: fields.parse_size(found, least=16 * _MEBIBYTE, most=1024 * _GIBIBYTE)), _SizeSchema]
+Space = Annotated[int, _text(lambda found: fields.parse_size(found, least=_MEBIBYTE, most=1024 * _GIBIBYTE)), _SizeSchema]
+OpenHours = Annotated[Hours, _text(fields.parse_hours), _schema(fields.HOURS_PATTERN, example="Mon-Fri 09:00-19:00 Asia/Tokyo")]
+Endpoint = Annotated[tuple[bool, HostName, int], _text(fields.parse_endpoint), _schema(fields.ENDPOINT_PATTERN, example="www.example.com:443")]
+Target = Annotated[tuple[HostName, int], _text(fields.parse_target), _schema(r"[A-Za-z0-9.-]{1,254}:\d{1,5}", example="orders.prod.internal:5432")]
+Host = Annotated[HostName, _text(fields.parse_name), WithJsonSchema({"type": "string", "format": "hostname"})]
+Folder = Annotated[str, _text(fields.parse_folder), _schema(fields.FOLDER_PATTERN, example="file:campaign-exports/2026")]
+Entry = Annotated[str, _text(fields.parse_entry), _schema("(group|person):[a-z][a-z0-9._-]{0,31}", example="group:marketing")]
+Ticket = Annotated[str, _text(fields.parse_ticket), WithJsonSchema({"type": "string", "format": "regex", "maxLength": fields.TICKET_MOST_CHARACTERS})]
+Word = Annotated[str, StringConstraints(pattern=_NAME)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+RoomPath = Annotated[str, StringConstraints(pattern=r"^/data(?:/[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}){0,8}$")]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class IdleSection(Section):
+    end: Idle
+
+
+class AccessSection(Section):
+    people: Annotated[list[Entry], Field(max_length=256)]
+    places: Annotated[list[Word], Field(max_length=64)]
+    hours: OpenHours | None = None
+    longest: Longest
+    idle: IdleSection | None = None
+
+
+class ApprovalSection(Section):
+    by: Annotated[list[Entry], Field(max_length=256)]
+    needed: Annotated[int, Field(ge=1, le=10)] = 1
+    reason: Annotated[int, Field(ge=1, le=500, description="characters at least")] = 10
+    ticket: Ticket | None = None
+
+
+class ClipboardSection(Section):
+    paste_in: Annotated[bool, Field(alias="in")] = True
+    out: Literal[False] = False
+
+
+class FilesSection(Section):
+    url: Annotated[Folder, Field(alias="from")]
+    to: RoomPath = "/data"
+
+
+class RuleTable(Section):
+    name: Annotated[str, StringConstraints(max_length=256)]
+    port: Port
+    tls: Literal["required", "none"] = "required"
+
+
+class EgressSection(Section):
+    allow: Annotated[list[Annotated[Annotated[Endpoint, Tag(AS_TEXT)] | Annotated[RuleTable, Tag(AS_TABLE)], _BY_FORM]], Field(max_length=256)] = []
+
+
+class TargetTable(Section):
+    name: Host
+    port: Port
+    tls: Literal["required", "none"] = "none"
+
+
+class LimitsSection(Section):
+    memory: Memory = 512 * _MEBIBYTE
+    data: Space = 256 * _MEBIBYTE
+    home: Space = 64 * _MEBIBYTE
+    tmp: Space = 64 * _MEBIBYTE
+    cpu: Annotated[float, Field(ge=0.05, le=256, strict=False, allow_inf_nan=False)] = 1.0
+    processes: Annotated[int, Field(ge=8, le=32_768)] = 256
+    noexec: Annotated[list[Literal["/data", "/home", "/tmp"]], Field(max_length=3)] = []  # noqa: S108  paths inside the room
+
+
+class RoomFile(Section):
+    title: Annotated[str, StringConstraints(min_length=1, max_length=80), AfterValidator(_shown)]
+    description: Annotated[str, StringConstraints(max_length=500), AfterValidator(_shown)] = ""
+    image: Word
+    kind: Annotated[list[Annotated[Kind, Field(strict=False)]], Field(min_length=1, max_length=8)]
+    access: AccessSection
+    approval: ApprovalSection
+    clipboard: ClipboardSection = ClipboardSection()
+    files: Annotated[list[FilesSection], Field(max_length=64)] = []
+    egress: EgressSection = EgressSection()
+    targets: Annotated[dict[Word, Annotated[Annotated[Target, Tag(AS_TEXT)] | Annotated[TargetTable, Tag(AS_TABLE)], _BY_FORM]], Field(max_length=64)] = {}
+    limits: LimitsSection = LimitsSection()
