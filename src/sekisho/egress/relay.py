@@ -202,7 +202,7 @@ class Carriage:
 class Relay:
     """Owns neither socket: `over` is called once, and its caller closes both. `first` was read from the client before and goes ahead of the rest."""
 
-    __slots__ = ("_down", "_ends", "_is_stopped", "_loop", "_masks", "_over", "_up")
+    __slots__ = ("_down", "_ends", "_is_stopped", "_loop", "_masks", "_over", "_unwatched", "_up")
 
     def __init__(self, loop: Loop, *, client: socket.socket, upstream: socket.socket, carriage: Carriage, over: Over) -> None:
         self._loop = loop
@@ -211,12 +211,12 @@ class Relay:
         self._down = Direction(upstream, client, buffer=carriage.buffer, pipes=carriage.pipes)
         self._over = over
         self._masks = [0, 0]
+        self._unwatched = [False, False]
         self._is_stopped = False
 
     def start(self) -> None:
-        client, upstream = self._ends
-        self._loop.watch(client.fileno(), 0, lambda events: self._on_ready(events, self._up, self._down, 0))
-        self._loop.watch(upstream.fileno(), 0, lambda events: self._on_ready(events, self._down, self._up, 1))
+        for side in (0, 1):
+            self._watch_side(side, 0)
         self._step(self._up)
 
     def stop(self, *, was_reset: bool) -> RelayResult:
@@ -228,21 +228,27 @@ class Relay:
         self._down.release()
         return RelayResult(self._up.carried_bytes, self._down.carried_bytes, was_reset)
 
-    def _on_ready(self, events: int, reading: Direction, writing: Direction, side: int) -> None:
+    def _watch_side(self, side: int, mask: int) -> None:
+        self._loop.watch(self._ends[side].fileno(), mask, lambda events: self._on_ready(events, side))
+
+    def _on_ready(self, events: int, side: int) -> None:
         """`reading` has this side for its source, `writing` for its sink."""
+        reading, writing = (self._up, self._down) if side == 0 else (self._down, self._up)
         if events & WRITE or (events & BROKEN and writing.wants_write):
             self._step(writing)
         if not self._is_stopped and (events & READ or (events & BROKEN and reading.wants_read)):
             self._step(reading)
         if not self._is_stopped and events & BROKEN and not self._masks[side]:
-            self._on_hang_up(events, side, is_done=reading.has_ended and writing.is_over)
+            self._on_hang_up(events, side)
 
-    def _on_hang_up(self, events: int, side: int, *, is_done: bool) -> None:
-        """A side that nobody waits for hung up. If it had said and been told all, the other may still be taking what is left."""
-        if is_done and not events & ERROR:
-            self._loop.forget(self._ends[side].fileno())
-        else:
+    def _on_hang_up(self, events: int, side: int) -> None:
+        """A side that nobody waits for hung up: reset, or both have said all and what it said last is still to be read when the other side has taken what
+        is on its way. It would be reported for ever, so it is not watched until then."""
+        if events & ERROR:
             self._end(was_reset=True)
+        else:
+            self._loop.forget(self._ends[side].fileno())
+            self._unwatched[side] = True
 
     def _step(self, direction: Direction) -> None:
         try:
@@ -259,8 +265,13 @@ class Relay:
         up, down = self._up, self._down
         wanted = (READ * up.wants_read | WRITE * down.wants_write, READ * down.wants_read | WRITE * up.wants_write)
         for side, mask in enumerate(wanted):
-            if mask != self._masks[side]:
-                self._masks[side] = mask
+            if mask == self._masks[side]:
+                continue
+            self._masks[side] = mask
+            if self._unwatched[side]:
+                self._unwatched[side] = False
+                self._watch_side(side, mask)
+            else:
                 self._loop.change(self._ends[side].fileno(), mask)
 
     def _end(self, *, was_reset: bool) -> None:

@@ -145,7 +145,8 @@ def _plain_v6(address: IPv6Address) -> Range:
 
 
 def _carried(form: str, readings: tuple[int, ...], *, at_least: Reach) -> Range:
-    inner = max((_range_of_v4(IPv4Address(reading & 0xFFFF_FFFF)) for reading in readings), key=lambda found: found.reach)
+    found = (_range_of_v4(IPv4Address(reading & 0xFFFF_FFFF)) for reading in readings)
+    inner = max(found, key=lambda each: (each.reach, each.name != "this network"))  # zeros are what a wrong reading finds
     reach = max(inner.reach, at_least)
     return PUBLIC if reach is Reach.PUBLIC else Range(f"{form} of {inner.name}", reach)
 
@@ -159,6 +160,6 @@ def _rfc6052_readings(number: int) -> tuple[int, int, int]:
 _FORMS: tuple[tuple[IPv6Network, str, Callable[[int], tuple[int, ...]]], ...] = (
     (IPv6Network("64:ff9b:1::/48"), "NAT64", lambda number: (number, *_rfc6052_readings(number))),
     (IPv6Network("2002::/16"), "6to4", lambda number: (number >> 80,)),
-    (IPv6Network("2001::/32"), "Teredo", lambda number: (~number, number >> 64)),
+    (IPv6Network("2001::/32"), "Teredo", lambda number: (number >> 64, ~number)),
     (IPv6Network("::ffff:0:0:0/96"), "IPv4-translated", lambda number: (number,)),  # SIIT, RFC 2765
 )

@@ -63,7 +63,7 @@ def _check_prefix(header: bytes) -> None:
 
 
 def _message(joined: bytearray) -> bytes | None:
-    if joined[0] != _CLIENT_HELLO:
+    if joined and joined[0] != _CLIENT_HELLO:
         raise NotTls("not a ClientHello")
     if len(joined) < 4:
         return None
