@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sekisho.model.errors import Trouble
+from sekisho.programs import PROCESSES
 from sekisho.programs.certificates import fingerprint, make_authority, make_certificate
 from sekisho.programs.demo import write_demo
 from sekisho.programs.folders import give, make_folders
@@ -29,7 +30,6 @@ from sekisho.settings import DEFAULT_STATE, SERVICES, Installation, Settings, ma
 from sekisho.system import kernel
 from sekisho.system.files import write_whole
 
-PROCESSES = ("audit", "agent", "egress", "control", "gateway", "portal")  # each may count on those before it
 READY_SECONDS = 60.0
 _FIRST_PAUSE, _LONGEST_PAUSE, _GOOD_SECONDS = 0.1, 5.0, 10.0
 
