@@ -77,6 +77,13 @@ def decide_end(person: Person, request: Request, room: Room | None, now: datetim
     return check_running(request, now) or Allow(rule)
 
 
+def decide_leave(person: Person, request: Request, now: datetime) -> Allow | Deny:
+    """To end one's own session from inside or beside it."""
+    if person.name != request.person:
+        return Deny(Reason.NOT_YOURS)
+    return check_running(request, now) or Allow("own")
+
+
 def check_note(note: str) -> Deny | None:
     if len(note) > NOTE_MOST_CHARACTERS:
         return Deny(Reason.NOTE_TOO_LONG, {"most": str(NOTE_MOST_CHARACTERS), "found": str(len(note))})

@@ -33,11 +33,11 @@ def check_text(unverified: str, *, field: str, most: int) -> Deny | None:
     return Deny(Reason.TEXT_MALFORMED, {"field": field, "most": str(most)})
 
 
-def shown(unverified: str) -> str:
-    """A short form of what somebody wrote that is safe to show and to log."""
-    cut = unverified[:SHOWN_LIMIT_CHARACTERS]
+def shown(unverified: str, *, limit: int = SHOWN_LIMIT_CHARACTERS) -> str:
+    """What somebody wrote, cut to `limit` characters, in a form that is safe to show and to log."""
+    cut = unverified[:limit]
     clean = "".join(character if is_showable(character) else "\N{REPLACEMENT CHARACTER}" for character in cut)
-    return clean + ("…" if len(unverified) > SHOWN_LIMIT_CHARACTERS else "")
+    return clean + ("…" if len(unverified) > limit else "")
 
 
 def render_duration(duration: timedelta) -> str:
