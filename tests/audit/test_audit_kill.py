@@ -171,7 +171,7 @@ def test_a_producer_killed_while_it_appends_keeps_all_that_it_synced(tmp_path, m
         spool = open_spool(tmp_path, limit_bytes=10**9)
         while True:
             append(spool, 5)
-            os.write(writing, spool.synced_through.to_bytes(4, "big"))
+            os.write(writing, (spool.next_number - 1).to_bytes(4, "big"))
     os.close(writing)
     try:
         first = os.read(reading, 4)

@@ -33,18 +33,26 @@ class Yard:
         self.channels = []
         self.service = None
 
-    def serve(self, producer="agent", uid=None):
+    def serve(self, producers=None):
         if self.service:
             self.service.close()
         store, publisher, is_whole = open_log(self.directory, key_path=self.key_path, origin=ORIGIN)
         if not is_whole:
             publisher.publish()
         listener = Listener(self.socket_path, mode=0o666)
-        uid = os.getuid() if uid is None else uid
-        self.service = Service(store, publisher, listener=listener, producers={uid: producer}, clock=SystemClock())
+        self.service = Service(store, publisher, listener=listener, producers=producers or {os.getuid(): "agent"}, clock=SystemClock())
 
     def connect(self) -> Channel:
         self.channels.append(connect(self.socket_path))
+        self.service.turn(0.5)
+        return self.channels[-1]
+
+    def connect_as(self, uid) -> Channel:
+        os.seteuid(uid)
+        try:
+            self.channels.append(connect(Path(self.socket_path.name)))
+        finally:
+            os.seteuid(0)
         self.service.turn(0.5)
         return self.channels[-1]
 
@@ -135,6 +143,8 @@ def other(number, prev, *, producer="agent"):
         (other(4, digest(ENTRIES[2]), producer="egress"), 4, "another producer"),
         (other(4, digest(ENTRIES[2])) + b" ", 4, "malformed"),
         (b"{}", 4, "malformed"),
+        (b'{"' + b"x" * 65_000 + b'":1}', 4, "malformed"),
+        (b'{"at":"","kind":"","number":"","prev":"","producer":"","' + b"\x1b]0;" * 9_000 + b'":1}', 4, "malformed"),
     ],
 )
 def test_what_does_not_continue_the_chain_is_refused_loudly_and_logged_once(yard, entry, number, why, caplog):
@@ -196,12 +206,62 @@ def test_descriptors_that_come_with_a_packet_are_closed(yard):
 
 
 def test_a_user_id_that_is_no_producer_is_dropped(yard):
-    yard.serve(uid=os.getuid() + 1)
+    yard.serve(producers={os.getuid() + 1: "agent"})
     channel = yard.connect()
     assert yard.answers(channel) == [None]
     with pytest.raises(ChannelClosed):
         channel.send(render_appends([(1, ENTRIES[0])])[0])
     assert log_size(yard.directory) == 0
+
+
+@pytest.mark.root
+def test_several_producers_at_once_are_told_apart_by_their_user_ids(tmp_path, monkeypatch):
+    """Each keeps a chain of its own, and none can write into another's."""
+    uids = {1_990_000_001: "agent", 1_990_000_002: "egress", 1_990_000_003: "store"}
+    yard = Yard(tmp_path)
+    yard.serve(producers=uids)
+    tmp_path.chmod(0o711)
+    monkeypatch.chdir(tmp_path)  # the folders above are closed to those users
+    try:
+        channels = {name: yard.connect_as(uid) for uid, name in uids.items()}
+        for _ in range(3):
+            for name, channel in channels.items():
+                channel.send(render_appends(list(enumerate(chain(5, producer=name), 1)))[0])
+        answers = {name: [] for name in channels}
+
+        def are_all_answered():
+            yard.service.turn(0.01)
+            for name, channel in channels.items():
+                answers[name] += yard.answers(channel)
+            return all(found == [Accepted(5)] * 3 for found in answers.values())
+
+        wait_until(are_all_answered)
+        yard.say(channels["egress"], chain(6, producer="agent")[5:], first=6)
+        assert yard.answers(channels["egress"]) == [Refused(6, "the entry names another producer"), None]
+        yard.publish()
+        entries = read_entries(yard.directory, kind="request.made")
+        for name in channels:
+            assert [entry.fields["number"] for entry in entries if entry.fields["producer"] == name] == ["1", "2", "3", "4", "5"]
+        assert isinstance(verify_log(yard.directory, vkey=yard.vkey), Verified)
+    finally:
+        yard.close()
+
+
+def test_a_producer_that_does_not_read_its_answers_is_let_go(yard):
+    channel = yard.connect()
+
+    def is_gone():
+        try:
+            channel.send(render_appends([(1, ENTRIES[0])])[0])
+        except ChannelClosed:
+            return True
+        yard.service.turn(0.01)
+        return False
+
+    wait_until(is_gone)
+    healthy = yard.connect()
+    yard.say(healthy, ENTRIES)
+    assert yard.answers(healthy) == [Accepted(6)]
 
 
 def test_a_producer_has_a_limit_of_connections(yard):

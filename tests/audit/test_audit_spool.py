@@ -68,7 +68,6 @@ def test_what_is_not_synced_is_not_shown_to_the_shipper(opened):
     assert spool.waiting(EVERYTHING) == []
     spool.sync()
     assert numbers(spool) == [1]
-    assert spool.synced_through == 1
 
 
 def test_waiting_is_limited_in_bytes_but_gives_one_at_least(opened):

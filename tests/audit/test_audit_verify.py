@@ -12,6 +12,7 @@ from sekisho.audit.entry import digest
 from sekisho.audit.fault import Fault
 from sekisho.audit.note import SigningKey, parse_vkey
 from sekisho.audit.proof import verify_proof
+from sekisho.audit.published import published_files
 from sekisho.audit.reading import log_size, prove_entry, read_entries
 from sekisho.audit.tiles import Place, parse_bundle, parse_path, render_bundle, width_at
 from sekisho.audit.tree import HASH_BYTES, leaf_hash
@@ -303,6 +304,14 @@ def test_a_log_may_be_verified_while_it_grows(tmp_path):
         thread.join()
     assert all(isinstance(item, Verified) for item in found), [item for item in found if isinstance(item, Fault)]
     assert len({item.size for item in found}) > 2
+
+
+def test_a_folder_of_partial_tiles_that_goes_while_files_are_listed_is_no_file(small):
+    """It was taken for a superfluous file once: listed as a folder, gone when it was looked at."""
+    listing = published_files(small.directory)
+    next(listing)
+    shutil.rmtree(small.directory / "tile/entries/000.p")
+    assert all(place is not None for _, place in listing)
 
 
 def test_every_entry_can_be_proved_alone(large):

@@ -5,8 +5,7 @@ A producer's numbers may skip only where the entry just before is the audit proc
 
 from dataclasses import dataclass
 
-from sekisho.audit.entry import Entry, MalformedEntry, digest, parse_entry
-from sekisho.audit.sequencer import OWN_PRODUCER
+from sekisho.audit.entry import OWN_PRODUCER, Entry, MalformedEntry, digest, read_entry
 from sekisho.model.event import EventKind
 
 
@@ -36,7 +35,7 @@ class Chains:
     def follow(self, index: int, unverified: bytes) -> Break | None:
         """None if the entry continues its producer's chain. The chain goes on from it either way."""
         try:
-            entry = parse_entry(unverified)
+            entry = read_entry(unverified)
         except MalformedEntry as error:
             return Break(index, None, f"is malformed: {error}")
         link = self._links.get(entry.producer)

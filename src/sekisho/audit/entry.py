@@ -17,6 +17,7 @@ import rfc8785
 from sekisho.model.event import ENTRY_LIMIT_BYTES, Event
 
 LARGEST_NUMBER = 2**63 - 1
+OWN_PRODUCER = "audit"  # what the audit process itself has to say
 _PRODUCER = re.compile(r"[a-z][a-z0-9-]{0,31}", re.ASCII)
 _NUMBER = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
 _DIGEST = re.compile(r"[0-9a-f]{64}|", re.ASCII)
@@ -76,19 +77,32 @@ def parse_entry(unverified: bytes) -> Entry:
     """Accepts exactly what `entry_bytes` may give. Raises MalformedEntry."""
     if len(unverified) > ENTRY_LIMIT_BYTES:
         raise MalformedEntry("longer than an entry may be")
+    entry = read_entry(unverified)
+    try:
+        is_canonical = rfc8785.dumps(dict(entry.fields)) == unverified
+    except (rfc8785.CanonicalizationError, RecursionError) as error:
+        raise MalformedEntry("what canonical JSON cannot say") from error
+    if not is_canonical:
+        raise MalformedEntry("not in RFC 8785 form")
+    return entry
+
+
+def read_entry(unverified: bytes) -> Entry:
+    """As `parse_entry`, ten times faster: the form of the JSON is not checked. For entries whose bytes are proved otherwise. Raises MalformedEntry."""
     try:
         fields = json.loads(unverified)
-        is_canonical = isinstance(fields, dict) and rfc8785.dumps(fields) == unverified
     except (ValueError, RecursionError) as error:
         raise MalformedEntry("not JSON") from error
-    if not is_canonical:
-        raise MalformedEntry("not an object in RFC 8785 form")
+    if not isinstance(fields, dict):
+        raise MalformedEntry("not an object")
     return _checked(fields)
 
 
 def _checked(fields: dict[str, Any]) -> Entry:
-    if not fields.keys() >= _NEEDED or not fields.keys() <= _KNOWN:
-        raise MalformedEntry(f"fields {sorted(fields.keys() ^ _NEEDED)[:3]} missing or unknown")
+    if missing := _NEEDED - fields.keys():
+        raise MalformedEntry(f"without {min(missing)}")
+    if not fields.keys() <= _KNOWN:
+        raise MalformedEntry("a field that no entry has")  # its name is the sender's choice: never repeated
     for name, value in fields.items():
         if not _is_fit(name, value):
             raise MalformedEntry(f"the value of {name!r}")

@@ -23,7 +23,7 @@ def locate(directory: Path, log: PublishedLog, *, size: int, root: bytes) -> Fau
     suspect = altered.search(root) or _Suspect(0, size)
     if suspect.is_exact:
         return _entry_fault(log, suspect.first, size)
-    hints = [*_hints_of_tiles(directory, altered, suspect), *_hints_of_chains(altered, suspect)]
+    hints = [*_hints_of_tiles(directory, log, altered, suspect), *_hints_of_chains(altered, suspect)]
     if hints:
         hint = min(hints, key=lambda fault: fault.index or 0)
         return replace(hint, what=f"{hint.what}; others from {suspect.first} on may be too")
@@ -147,12 +147,12 @@ def _entry_fault(log: PublishedLog, index: int, size: int) -> Fault:
     return Fault(index, place.path, "is not the one that was signed" if is_readable else "cannot be read: its file ends too early")
 
 
-def _hints_of_tiles(directory: Path, altered: _Altered, suspect: _Suspect) -> Iterator[Fault]:
+def _hints_of_tiles(directory: Path, log: PublishedLog, altered: _Altered, suspect: _Suspect) -> Iterator[Fault]:
     """Stored hashes, of older partial tiles too, that differ from the entries."""
     for path, place in published_files(directory):
         if place is None or place.level != 0 or place.first_entry >= suspect.end or place.first_entry + TILE_WIDTH <= suspect.first:
             continue
-        content = (directory / path).read_bytes()
+        content = log.file(place) or b""
         stored = [content[at : at + HASH_BYTES] for at in range(0, len(content), HASH_BYTES)][: width_at(place, altered.size)]
         index = place.first_entry + first_difference(stored, altered.leaves(place.index))
         if index in suspect and index < place.first_entry + len(stored):

@@ -1,5 +1,6 @@
 """The published files of a log, read back: from the audit process's own directory or from a copy. What is read is as trustworthy as the directory."""
 
+import os
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -75,8 +76,10 @@ class PublishedLog:
 
 
 def published_files(directory: Path) -> Iterator[tuple[str, Place | None]]:
-    """Every file below `tile/` with its path, and its place if the path is one of a log's."""
-    for found in sorted((directory / "tile").rglob("*")):
-        if not found.is_dir() or found.is_symlink():
-            path = found.relative_to(directory).as_posix()
+    """Every file below `tile/` with its path, and its place if the path is one of a log's. One may be gone when it is read: the log may grow meanwhile."""
+    for folder, folders, files in os.walk(directory / "tile"):
+        folders.sort()
+        links = [name for name in folders if Path(folder, name).is_symlink()]
+        for name in sorted([*files, *links]):
+            path = Path(folder, name).relative_to(directory).as_posix()
             yield path, parse_path(path)

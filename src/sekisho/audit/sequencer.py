@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from sekisho.audit.entry import entry_bytes
+from sekisho.audit.entry import OWN_PRODUCER, entry_bytes
 from sekisho.audit.sequencing import Drop, Head, Judgement, Refuse, Take, TakeAfterGap, head_of, judge
 from sekisho.model.errors import Trouble
 from sekisho.model.event import Event, EventKind
 
-OWN_PRODUCER = "audit"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS log (
   idx INTEGER PRIMARY KEY,

@@ -15,12 +15,13 @@ from typing import NoReturn
 
 from sekisho.audit.checkpoint import Checkpoint, open_checkpoint
 from sekisho.audit.durable import Folder
+from sekisho.audit.entry import OWN_PRODUCER
 from sekisho.audit.keys import load_key, make_key
 from sekisho.audit.note import MalformedNote, SigningKey, UnverifiedNote
 from sekisho.audit.published import VKEY, PublishedLog
 from sekisho.audit.publisher import Publisher
 from sekisho.audit.recovery import LogDisagrees, recover
-from sekisho.audit.sequencer import OWN_PRODUCER, Sequencer
+from sekisho.audit.sequencer import Sequencer
 from sekisho.audit.sequencing import Refuse
 from sekisho.audit.signer import SIGNED, Signer
 from sekisho.audit.wire import Accepted, MalformedPacket, Refused, parse_append, render_answer
@@ -208,8 +209,8 @@ class Service:
                 self._drop(line)
                 continue
             line.answer_through = 0
-            if line.refused:
-                self._drop(line)
+            if line.refused or line.channel.is_waiting_to_write:
+                self._drop(line)  # one that does not read its answers comes back and sends again
 
     def _publish_if_due(self) -> None:
         if self._publish_at is not None and self._clock.boottime() >= self._publish_at:

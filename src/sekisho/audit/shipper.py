@@ -82,7 +82,7 @@ class Shipper:
 
     def tick(self) -> float:
         """Connect if need be, send what there is. Seconds until it wants to be called again."""
-        self.close_unwatched()
+        self._close_broken()
         now = self._clock.boottime()
         if self._channel is None and now >= self._retry_at:
             self._connect()
@@ -95,9 +95,9 @@ class Shipper:
         """Disconnect. The owner has unwatched the descriptor."""
         if self._channel:
             self._break("closed here")
-        self.close_unwatched()
+        self._close_broken()
 
-    def close_unwatched(self) -> None:
+    def _close_broken(self) -> None:
         if self._broken:
             self._broken.close()
             self._broken = None
@@ -136,7 +136,7 @@ class Shipper:
 
     def _break(self, why: str) -> None:
         _logger.warning("%s lost its connection to audit: %s", self._backlog.producer, why)
-        self.close_unwatched()
+        self._close_broken()
         self._broken, self._channel = self._channel, None
         self._awaited = 0
         self._wait_longer()

@@ -79,7 +79,9 @@ class FileSpool(Backlog):
         self._limit_bytes = limit_bytes
         self._limit_seconds = limit_seconds
         self._clock = clock
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not directory.is_dir():
+            directory.mkdir(mode=0o700, parents=True)
+            sync_folder(directory.parent)
         self._acceptance = _Acceptance(directory / "accepted")
         self._waiting: deque[_Waiting] = deque()
         self._waiting_bytes = 0
@@ -99,11 +101,6 @@ class FileSpool(Backlog):
     @property
     def accepted_through(self) -> int:
         return self._acceptance.through
-
-    @property
-    def synced_through(self) -> int:
-        """The last number that is durable."""
-        return self._synced
 
     def oldest_waiting_seconds(self) -> float:
         return max(0.0, self._clock.boottime() - self._waiting[0].since) if self._waiting else 0.0
