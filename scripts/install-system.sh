@@ -20,5 +20,9 @@ if [ "$(id -u)" != 0 ]; then
 fi
 echo "Installing ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive
-apt-get -qq update
-apt-get -qq install -y --no-install-recommends -o Dpkg::Use-Pty=0 "${missing[@]}" >/dev/null
+said=$(mktemp)
+trap 'rm -f "$said"' EXIT
+if ! { apt-get -q update && apt-get -q install -y --no-install-recommends -o Dpkg::Use-Pty=0 "${missing[@]}"; } >"$said" 2>&1; then
+  tail -n 30 "$said" >&2
+  exit 1
+fi

@@ -16,7 +16,7 @@ from sekisho.cli.main import app as command_line
 from sekisho.model.event import EventKind
 from sekisho.model.reasons import SENTENCES, Reason
 from sekisho.portal.app import routers
-from sekisho.sessions.roomfile.shape import RoomFile
+from sekisho.sessions.roomfile import room_schema
 from sekisho.sessions.states import render_states_page
 from sekisho.settings import Settings
 
@@ -32,8 +32,8 @@ def pages() -> dict[str, str]:
         "cli.md": command_line_page(),
         "events.md": events_page(),
         "reasons.md": reasons_page(),
-        "room-file.md": schema_page("Room files", "src/sekisho/sessions/roomfile/shape.py", RoomFile.model_json_schema(by_alias=True)),
-        "room-file.schema.json": json.dumps(RoomFile.model_json_schema(by_alias=True), indent=1, ensure_ascii=False, default=str) + "\n",
+        "room-file.md": schema_page("Room files", "src/sekisho/sessions/roomfile/shape.py", room_schema()),
+        "room-file.schema.json": json.dumps(room_schema(), indent=1, ensure_ascii=False, default=str) + "\n",
         "settings.md": schema_page("Settings: sekisho.toml", "src/sekisho/settings.py", Settings.model_json_schema(by_alias=True)),
         "states.md": render_states_page(),
     }
