@@ -238,7 +238,11 @@ def _record_seen(row: Session, seen: SessionSeen) -> Iterator[Step]:
     event = OBSERVED[seen.state]
     if SESSIONS.get((row.state, event)) is not row.state:
         yield RecordState(row.id, event, seen)
-    elif (row.staged_bytes, row.staged_total_bytes, row.staged_files) != (seen.staged_bytes, seen.staged_total_bytes, seen.staged_files):
+    elif seen.state is not RuntimeState.CREATING and (row.staged_bytes, row.staged_total_bytes, row.staged_files) != (
+        seen.staged_bytes,
+        seen.staged_total_bytes,
+        seen.staged_files,
+    ):
         yield RecordState(row.id, event, seen, is_progress=True)
 
 

@@ -7,7 +7,8 @@ Theory.
 
 2. A *session* changes only by observation. Control looks at the grants and at the runtime, again and again, and may be killed in between, so it never
    sees every step: the table takes every jump forward (from `opening` straight to `destroyed`), takes the same observation twice, and goes
-   back only where the world does (a frozen session thaws). Two of the events are control's own findings: `end` (no grant wants it any longer) and
+   back only where the world does (a frozen session thaws). A restarted agent shows `creating` until it has heard from the session's shim: that says
+   nothing new. Two of the events are control's own findings: `end` (no grant wants it any longer) and
    `gone` (the runtime is there and does not know it).
 
 3. `ending` is a promise: nothing but `destroyed` or `failed` leads out of it, whatever the runtime still shows. `destroyed` and `failed` absorb every
@@ -49,7 +50,7 @@ class SessionEvent(StrEnum):
     CANNOT_OPEN = "cannot-open"  # control cannot even say what to make: no such image, no such source
 
 
-class Impossible(AssertionError):  # noqa: N818  reads as what it says
+class Impossible(AssertionError):
     """A transition that the table does not list: a bug."""
 
 
@@ -69,15 +70,17 @@ _OPEN_SESSIONS: Mapping[tuple[S, SessionEvent], S] = {
     (S.OPENING, SessionEvent.SEEN_FROZEN): S.FROZEN,
     (S.OPENING, SessionEvent.CANNOT_OPEN): S.FAILED,
     (S.OPENING, SessionEvent.GONE): S.FAILED,
+    (S.STAGING, SessionEvent.SEEN_CREATING): S.STAGING,
     (S.STAGING, SessionEvent.SEEN_STAGING): S.STAGING,
     (S.STAGING, SessionEvent.SEEN_READY): S.READY,
     (S.STAGING, SessionEvent.SEEN_FROZEN): S.FROZEN,
     (S.STAGING, SessionEvent.GONE): S.DESTROYED,
+    (S.READY, SessionEvent.SEEN_CREATING): S.READY,
     (S.READY, SessionEvent.SEEN_READY): S.READY,
     (S.READY, SessionEvent.SEEN_FROZEN): S.FROZEN,
     (S.READY, SessionEvent.GONE): S.DESTROYED,
     (S.FROZEN, SessionEvent.SEEN_FROZEN): S.FROZEN,
-    (S.FROZEN, SessionEvent.SEEN_CREATING): S.OPENING,
+    (S.FROZEN, SessionEvent.SEEN_CREATING): S.FROZEN,
     (S.FROZEN, SessionEvent.SEEN_STAGING): S.STAGING,
     (S.FROZEN, SessionEvent.SEEN_READY): S.READY,
     (S.FROZEN, SessionEvent.GONE): S.DESTROYED,

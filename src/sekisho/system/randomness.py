@@ -18,3 +18,9 @@ def fingerprint(secret: str) -> str:
 def identifier(prefix: str) -> str:
     """`prefix` and 10 characters of lower-case base32: 50 bits, no secret, only a name."""
     return prefix + base64.b32encode(secrets.token_bytes(7)).decode().lower()[:10]
+
+
+def capability() -> tuple[str, str]:
+    """A one-time capability: 256 bits in hex, and the SHA-256 (hex) of those bytes, which alone is registered with the agent."""
+    secret = secrets.token_bytes(32)
+    return secret.hex(), hashlib.sha256(secret).hexdigest()

@@ -1,0 +1,304 @@
+"""Coming in and going out: what the doorway asks, each as one transaction that writes its event, refusals too.
+
+A ticket is used up by the first who shows it, whatever comes of it. Whether somebody may come in, or may still be in, is decided by `policy.enter` with facts
+read in the same transaction. A connection's `why` is empty until it is cut or closed.
+"""
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, insert, select, update
+
+from sekisho.model.event import Event, EventKind
+from sekisho.model.people import Caller, Channel, Person
+from sekisho.model.reasons import Reason
+from sekisho.model.room import Place, Room
+from sekisho.model.session import Request, Session, request_id
+from sekisho.policy.deciding import deciding
+from sekisho.policy.enter import EnterFacts, decide_enter, decide_stay
+from sekisho.policy.places import parse_address
+from sekisho.policy.verdict import Allow, Ask, Deny
+from sekisho.sessions import records
+from sekisho.sessions.acts import leave
+from sekisho.sessions.doorway import Admitted, Allowed, Closed, Fact, Recheck, Redeem, Refused
+from sekisho.sessions.roombook import room_by_digest
+from sekisho.store import outbox
+from sekisho.store.database import Store
+from sekisho.store.tables import connections, memberships, people, sign_ins, tickets
+from sekisho.store.tables import outbox as outbox_rows
+from sekisho.system import randomness
+
+AGAIN = timedelta(minutes=10)
+GATEWAY_LOST = "gateway-lost"
+_KEPT = timedelta(days=1)
+_TICKET_LIMIT_CHARACTERS = 128
+_GREATEST_COUNT = 2**53 - 1
+_WORD = re.compile(r"[a-z][a-z-]{0,39}")
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A ticket that was good. `event` is the outbox row that the log must have before anybody is let in."""
+
+    event: int
+    connection: str
+    session: str
+    person: str
+    language: str
+    room: Room
+    ends_at: datetime
+    again: str
+
+    def admitted(self, to: int, *, capability: str) -> Admitted:
+        idle = self.room.access.idle_end
+        return Admitted(
+            to=to,
+            connection=self.connection,
+            session=self.session,
+            room=self.room.name,
+            title=self.room.title,
+            person=self.person,
+            language=self.language,
+            ends_at=self.ends_at.timestamp(),
+            idle_end_seconds=None if idle is None else idle.total_seconds(),
+            paste_in=self.room.clipboard.paste_in,
+            capability=capability,
+            again=self.again,
+        )
+
+
+# coming in
+
+
+def redeem(store: Store, ask: Redeem, *, places: Sequence[Place], now: datetime) -> Admission | Refused:
+    """Use up a ticket. If it was good: the connection's row, `connection.opened`, and a ticket to come again; else `entry.refused`."""
+    with store.writing() as tx:
+        ticket = _use_up(tx, ask.ticket, now)
+        if ticket is None:
+            return _refuse(tx, ask, None, Deny(Reason.TICKET_USED_OR_OLD), now)
+        if not _is_good(ticket, ask, now):
+            return _refuse(tx, ask, ticket, Deny(Reason.TICKET_USED_OR_OLD), now)
+        found = _standing(tx, ticket.session, ticket.person, ticket.sign_in)
+        denial = _denial(found, ask.kind, address=ask.address, places=places, now=now, is_inside=False)
+        if found is None or denial is not None:
+            return _refuse(tx, ask, ticket, denial or Deny(Reason.NO_GRANT), now)
+        return _admit(tx, ask, ticket, found, now)
+
+
+def _use_up(tx: Connection, secret: str, now: datetime) -> Row[Any] | None:
+    """The ticket as it was before it was shown now; None if there never was one."""
+    if len(secret) > _TICKET_LIMIT_CHARACTERS:
+        return None
+    mine = tickets.c.fingerprint == randomness.fingerprint(secret)
+    ticket = tx.execute(select(tickets).where(mine).with_for_update()).first()
+    tx.execute(update(tickets).where(mine, tickets.c.used_at.is_(None)).values(used_at=now))
+    return ticket
+
+
+def _is_good(ticket: Row[Any], ask: Redeem, now: datetime) -> bool:
+    """Unused, in time, and shown for what and from where it was issued."""
+    address = parse_address(ask.address)
+    is_same_address = address is not None and address == parse_address(ticket.address)
+    return ticket.used_at is None and ticket.expires_at > now and ticket.kind == ask.kind and is_same_address
+
+
+def _refuse(tx: Connection, ask: Redeem, ticket: Row[Any] | None, denial: Deny, now: datetime) -> Refused:
+    place = {} if ticket is None else {"by": ticket.person, "session": ticket.session, "request": request_id(ticket.session)}
+    details = {"facts": dict(denial.facts)} if denial.facts else {}
+    outbox.append(tx, Event(EventKind.ENTRY_REFUSED, now, address=ask.address[:64], channel=ask.kind[:32], reason=denial.reason, details=details, **place))
+    return refused(ask.number, denial)
+
+
+def _admit(tx: Connection, ask: Redeem, ticket: Row[Any], found: "_Standing", now: datetime) -> Admission:
+    connection, again = randomness.identifier("c-"), randomness.token()
+    shared = {"session": ticket.session, "person": ticket.person, "kind": ask.kind, "address": ask.address, "sign_in": ticket.sign_in}
+    tx.execute(insert(connections).values(id=connection, opened_at=now, **shared))
+    tx.execute(insert(tickets).values(fingerprint=randomness.fingerprint(again), expires_at=now + AGAIN, **shared))
+    row = tx.execute(select(connections).where(connections.c.id == connection)).one()
+    event = outbox.append(tx, records.connection_event(tx, EventKind.CONNECTION_OPENED, row, now=now, by=ticket.person))
+    return Admission(
+        event=event,
+        connection=connection,
+        session=ticket.session,
+        person=ticket.person,
+        language=found.person.language,
+        room=found.room,
+        ends_at=found.grant.ends_at,
+        again=again,
+    )
+
+
+def refused(to: int, denial: Deny) -> Refused:
+    return Refused(to, denial.reason, tuple(Fact(name, value) for name, value in denial.facts.items()))
+
+
+def is_logged(store: Store, event: int) -> bool:
+    """Has the log this event of the outbox?"""
+    with store.reading() as tx:
+        return bool(tx.execute(select(outbox_rows.c.accepted).where(outbox_rows.c.id == event)).scalar())
+
+
+# being in
+
+
+def recheck(store: Store, ask: Recheck, *, places: Sequence[Place], now: datetime) -> Allowed | Refused:
+    """May this connection go on, from the address that it has now? If not, it is cut: written down here, closed by the gateway that asked."""
+    with store.writing() as tx:
+        row = tx.execute(select(connections).where(connections.c.id == ask.connection).with_for_update()).first()
+        if row is None or row.closed_at is not None:
+            return Refused(ask.number, Reason.NO_GRANT)
+        found = _standing(tx, row.session, row.person, row.sign_in)
+        denial = _denial(found, row.kind, address=ask.address, places=places, now=now, is_inside=True)
+        if found is None or denial is not None:
+            denial = denial or Deny(Reason.NO_GRANT)
+            _cut(tx, row, denial.reason, address=ask.address, now=now)
+            return refused(ask.number, denial)
+        return Allowed(ask.number, found.grant.ends_at.timestamp())
+
+
+def _cut(tx: Connection, row: Row[Any], reason: str, *, address: str, now: datetime) -> None:
+    if row.why:
+        return  # cut before
+    tx.execute(update(connections).where(connections.c.id == row.id).values(why=reason))
+    details = {"address_now": address[:64]} if address != row.address else {}
+    outbox.append(tx, records.connection_event(tx, EventKind.CONNECTION_CUT, row, now=now, reason=reason, details=details))
+
+
+def refusal_by_now(store: Store, connection: str, *, places: Sequence[Place], now: datetime) -> Deny | None:
+    """Why a connection that was let in a moment ago may not be after all; None if it still may."""
+    with store.writing() as tx:  # it looks at rows as whoever decides does: locked
+        row = tx.execute(select(connections).where(connections.c.id == connection)).one()
+        found = _standing(tx, row.session, row.person, row.sign_in)
+        denial = _denial(found, row.kind, address=row.address, places=places, now=now, is_inside=False)
+        if denial is None and (row.why or row.closed_at is not None):
+            return Deny(Reason.CONTROL_UNAVAILABLE)
+        return denial
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """Everything that a decision on one connection needs, as it is in this transaction."""
+
+    person: Person
+    is_disabled: bool
+    sign_in_ends_at: datetime | None  # None: it was ended, or is not this person's
+    grant: Request
+    session: Session
+    room: Room
+
+
+def _standing(tx: Connection, session: str, person: str, sign_in: str) -> _Standing | None:
+    """None if there is no such session. Rows are looked at in the order people, requests, sessions."""
+    who = tx.execute(select(people).where(people.c.name == person)).first()
+    grant = records.locked_request(tx, request_id(session))
+    row = records.locked_session(tx, session)
+    if who is None or grant is None or row is None or grant.person != person:
+        return None
+    signed_in = tx.execute(select(sign_ins).where(sign_ins.c.id == sign_in, sign_ins.c.person == person, sign_ins.c.ended_at.is_(None))).first()
+    return _Standing(
+        person=_person(tx, who),
+        is_disabled=who.disabled_at is not None,
+        sign_in_ends_at=None if signed_in is None else signed_in.expires_at,
+        grant=grant,
+        session=row,
+        room=room_by_digest(tx, grant.room_digest),
+    )
+
+
+def _person(tx: Connection, row: Row[Any]) -> Person:
+    groups = tx.execute(select(memberships.c.group_name).where(memberships.c.person == row.name)).scalars()
+    return Person(row.name, frozenset(groups), row.display, row.language)
+
+
+def _denial(found: _Standing | None, kind: str, *, address: str, places: Sequence[Place], now: datetime, is_inside: bool) -> Deny | None:
+    """Why this person may not come in (or, inside, stay) through this kind of channel from this address; None if they may."""
+    if found is None:
+        return Deny(Reason.NO_GRANT)
+    if found.sign_in_ends_at is None or found.sign_in_ends_at <= now:
+        return Deny(Reason.NOT_SIGNED_IN)
+    facts = EnterFacts(
+        caller=Caller(found.person, address, Channel.TERMINAL),
+        is_disabled=found.is_disabled,
+        grant=found.grant,
+        room=found.room,
+        session=found.session.state,
+        kind=kind,
+        places=places,
+        now=now,
+    )
+    match deciding(lambda: decide_stay(facts) if is_inside else decide_enter(facts)):
+        case Allow():
+            return None
+        case Deny() as denial:
+            return denial
+        case Ask(missing):
+            return Deny(Reason.DECISION_FAILED, {"missing": missing})
+
+
+# going out
+
+
+def closed(store: Store, news: Closed, *, now: datetime) -> None:
+    """A gateway says that a connection is over; if the person asked to leave, so is the grant. Heard twice, it counts once."""
+    with store.writing() as tx:
+        row = tx.execute(select(connections).where(connections.c.id == news.connection).with_for_update()).first()
+        if row is None:
+            return
+        if row.closed_at is None:
+            _close(tx, row, _word(news.why), now=now, bytes_in=_count(news.bytes_in), bytes_out=_count(news.bytes_out))
+    if news.left:
+        _leave(store, row, now=now)
+
+
+def _leave(store: Store, row: Row[Any], *, now: datetime) -> None:
+    """The person asked to end the session. Only the first time: the grant is over then."""
+    if records.wanted(store, row.session, now=now) is None:
+        return
+    with store.reading() as tx:
+        person = _person(tx, tx.execute(select(people).where(people.c.name == row.person)).one())
+    leave(store, by=Caller(person, row.address, Channel.TERMINAL), session=row.session, now=now)
+
+
+def turned_away(store: Store, connection: str, why: str, *, now: datetime) -> None:
+    """Nobody came in after all, although the row was written."""
+    with store.writing() as tx:
+        row = tx.execute(select(connections).where(connections.c.id == connection).with_for_update()).first()
+        if row is not None and row.closed_at is None:
+            _close(tx, row, why, now=now)
+
+
+def take_stock(store: Store, *, own: Collection[str], held: Collection[str], now: datetime) -> dict[str, str]:
+    """A gateway holds `own`, all of them together `held`. Every other open connection is lost and closed in the books. Gives those of `own` that must
+    close, and why."""
+    with store.writing() as tx:
+        rows = {row.id: row for row in tx.execute(select(connections).where(connections.c.closed_at.is_(None)).with_for_update())}
+        for row in rows.values():
+            if row.id not in held:
+                _close(tx, row, GATEWAY_LOST, now=now)
+    must_close = {connection: Reason.NO_GRANT.value for connection in own if connection not in rows}
+    return must_close | {connection: rows[connection].why for connection in own if connection in rows and rows[connection].why}
+
+
+def _close(tx: Connection, row: Row[Any], why: str, *, now: datetime, bytes_in: int = 0, bytes_out: int = 0) -> None:
+    """What it was cut for is why it closed."""
+    reason = row.why or why
+    values = {"closed_at": now, "why": reason, "bytes_in": bytes_in, "bytes_out": bytes_out}
+    tx.execute(update(connections).where(connections.c.id == row.id).values(**values))
+    counted = {"bytes_in": bytes_in, "bytes_out": bytes_out, "seconds": round((now - row.opened_at).total_seconds(), 3)}
+    outbox.append(tx, records.connection_event(tx, EventKind.CONNECTION_CLOSED, row, now=now, by=row.person, reason=reason, details=counted))
+
+
+def forget_old_tickets(store: Store, *, now: datetime) -> None:
+    with store.writing() as tx:
+        tx.execute(delete(tickets).where(tickets.c.expires_at < now - _KEPT))
+
+
+def _word(unverified: str) -> str:
+    return unverified if _WORD.fullmatch(unverified) else "unknown"
+
+
+def _count(unverified: int) -> int:
+    return min(max(unverified, 0), _GREATEST_COUNT)

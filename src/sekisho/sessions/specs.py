@@ -1,0 +1,73 @@
+"""From a room to what the runtime is told to make: folders resolved, ports gathered, limits passed on. What cannot be made is said before anything is."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from sekisho.model.errors import Trouble
+from sekisho.model.room import FileSource, Limits, Room
+from sekisho.model.session import Request, session_id
+from sekisho.runtime.protocol import FolderWanted, SessionSpec, SpecLimits
+
+_SCHEME = "file:"
+_OWN_PORTS = frozenset({53, 3128})  # the room's name server and proxy
+
+
+class CannotOpen(Trouble):
+    """A room that cannot be made as it is written: an administrator must mend it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """What the settings give. `images` maps an image's name to its digest, or None if it was never built; `trust` is PEM."""
+
+    images: Callable[[str], str | None]
+    sources: Mapping[str, Path]
+    trust: str
+
+
+def session_spec(room: Room, grant: Request, making: Making) -> SessionSpec:
+    """Raises CannotOpen."""
+    image = making.images(room.image)
+    if image is None:
+        raise CannotOpen("no-image", f"the image {room.image!r} is not built", hint=f"sekisho image build {room.image}")
+    return SessionSpec(
+        session=session_id(grant.id),
+        request=grant.id,
+        room=room.name,
+        person=grant.person,
+        image=image,
+        ends_at=grant.ends_at.timestamp(),
+        limits=_limits(room.limits),
+        folders=tuple(FolderWanted(str(resolve_folder(each, making.sources)), each.to) for each in room.files),
+        ports=tuple(sorted({rule.port for rule in room.egress} - _OWN_PORTS)),
+        noexec=room.noexec,
+        trust=making.trust,
+    )
+
+
+def resolve_folder(wanted: FileSource, sources: Mapping[str, Path]) -> Path:
+    """The folder that `file:NAME/sub` means. It must lie below the source, links followed. Raises CannotOpen."""
+    name, _, below = wanted.url.removeprefix(_SCHEME).partition("/")
+    source = sources.get(name)
+    if not wanted.url.startswith(_SCHEME) or source is None:
+        raise CannotOpen("no-source", f"there is no source {wanted.url!r}", expected=f"file: and one of {', '.join(sorted(sources)) or 'none'}")
+    parts = PurePosixPath(below).parts
+    if ".." in parts or below.startswith("/") or "\0" in below:
+        raise CannotOpen("source-escapes", f"{wanted.url!r} leads out of its source")
+    root = source.resolve()
+    folder = root.joinpath(*parts).resolve()
+    if not folder.is_relative_to(root):
+        raise CannotOpen("source-escapes", f"{wanted.url!r} leads out of its source by a link")
+    return folder
+
+
+def _limits(limits: Limits) -> SpecLimits:
+    return SpecLimits(
+        memory_bytes=limits.memory_bytes,
+        data_bytes=limits.data_bytes,
+        home_bytes=limits.home_bytes,
+        tmp_bytes=limits.tmp_bytes,
+        cpu=limits.cpu,
+        processes=limits.processes,
+    )
