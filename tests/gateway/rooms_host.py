@@ -276,7 +276,13 @@ class RoomsHost:
     agent: Agent
     port: int
     trust: ssl.SSLContext
+    server: uvicorn.Server
     clients: list[Client] = field(default_factory=list)
+
+    def lose_network(self) -> None:
+        """Every connection breaks, as if a cable were pulled."""
+        for connection in list(self.server.server_state.connections):
+            connection.transport.abort()
 
     @property
     def origin(self) -> str:
@@ -330,7 +336,7 @@ async def rooms_host(tmp_path: Path, timings: Timings | None = None, trusted: tu
     control.open()
     agent.open()
     running = asyncio.create_task(server.serve(sockets=[listener]))
-    host = RoomsHost(control, agent, port, ssl.create_default_context(cafile=certificate))
+    host = RoomsHost(control, agent, port, ssl.create_default_context(cafile=certificate), server)
     try:
         await until(lambda: server.started and control.alive, "started")
         yield host

@@ -45,6 +45,13 @@ def _from_line_start(content: bytes) -> bytes:
     return rest if newline and b"\x1b" not in line else content
 
 
+def render_reset(modes: frozenset[int]) -> bytes:
+    """What brings a terminal with `modes` set back to the modes that it began with."""
+    shown = [f"\x1b[?{number}h" for number in sorted(DEFAULT_MODES - modes)]
+    hidden = [f"\x1b[?{number}l" for number in sorted(modes - DEFAULT_MODES)]
+    return "".join(hidden + shown).encode()
+
+
 def _render_modes(modes: frozenset[int]) -> bytes:
     shown = [f"\x1b[?{number}h" for number in sorted(modes - DEFAULT_MODES)]
     hidden = [f"\x1b[?{number}l" for number in sorted(DEFAULT_MODES - modes)]
