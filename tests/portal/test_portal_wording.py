@@ -65,8 +65,16 @@ def test_a_size_is_said_in_binary_units(count, text):
             "campaign may be used for 2 h at most; you asked for 3 h.",
             "campaign を利用できるのは最長2時間です(申請は3時間)。",
         ),
-        (Deny(Reason.NOT_RUNNING, {"state": "denied"}), "There is nothing to end or extend: the grant is denied.", "終了や延長の対象がありません。利用許可の状態は「却下」です。"),
-        (Deny(Reason.NOT_YET, {"starts": "2026-11-22T05:00:00Z"}), "Your grant starts at Sun 22 Nov 2026 05:00 UTC.", "利用許可は 2026年11月22日(日) 05:00 UTC に始まります。"),
+        (
+            Deny(Reason.NOT_RUNNING, {"state": "denied"}),
+            "There is nothing to end or extend: the grant is denied.",
+            "終了や延長の対象がありません。利用許可の状態は「却下」です。",
+        ),
+        (
+            Deny(Reason.NOT_YET, {"starts": "2026-11-22T05:00:00Z"}),
+            "Your grant starts at Sun 22 Nov 2026 05:00 UTC.",
+            "利用許可は 2026年11月22日(日) 05:00 UTC に始まります。",
+        ),
     ],
 )
 def test_a_refusal_says_its_facts_in_the_same_language(refusal, english, japanese):

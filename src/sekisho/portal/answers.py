@@ -15,6 +15,7 @@ from sekisho.policy.verdict import Deny
 from sekisho.portal import wording
 from sekisho.portal.api.bodies import Malformed, MalformedItem, Refusal
 from sekisho.portal.door import Refused, Visit, stranger
+from sekisho.portal.inputs import own_path
 from sekisho.portal.rendering import go, page, take_sign_in
 
 logger = logging.getLogger(__name__)
@@ -72,7 +73,7 @@ def _to_sign_in(request: Request) -> Response:
     """A page leads to the sign-in and back; a part of a page (htmx asks for it) makes its page load again, which then leads there."""
     if "hx-request" in request.headers:
         return Response(status_code=401, headers={"HX-Refresh": "true"})
-    wanted = request.url.path if request.method == "GET" else "/"
+    wanted = own_path(request.url.path) if request.method == "GET" else "/"
     answer = go("/sign-in" if wanted == "/" else f"/sign-in?next={wanted}")
     take_sign_in(answer)
     return answer

@@ -33,8 +33,8 @@ def create_app(
 ) -> FastAPI:
     """The whole portal as an ASGI application.
 
-    Origins are `https://name:port` without a path. `nudge` is called from worker threads after every change, and must not block. `book` is read as it is at
-    each request; whoever owns it refreshes it. Raises ValueError if a proxy is neither an address nor a network.
+    Origins are `https://name:port` without a path. `nudge` is called from worker threads after every change, and must not block. `book` is
+    refreshed here at each request, and by nobody else. Raises ValueError if a proxy is neither an address nor a network.
     """
     headers = answer_headers(rooms_origin)
     app = FastAPI(

@@ -21,6 +21,7 @@ from sekisho.model.reasons import Reason
 from sekisho.policy.verdict import Deny
 from sekisho.portal import forgery
 from sekisho.portal.address import caller_address
+from sekisho.portal.inputs import own_path
 from sekisho.portal.language import Catalogue, catalogue, choose_language
 from sekisho.portal.parts import Portal
 from sekisho.store import outbox
@@ -45,7 +46,7 @@ class Rule(StrEnum):
     ADMINISTRATOR = "administrator"
 
 
-class Refused(Exception):  # noqa: N818  refused is what it is
+class Refused(Exception):
     """A Deny on its way to the answer; `portal.answers` shows it as a page or as JSON."""
 
     def __init__(self, refusal: Deny) -> None:
@@ -62,6 +63,7 @@ class Visit:
     address: str
     channel: Channel
     path: str
+    back: str  # where the language switch leads back to
     words: Catalogue
     sign_in: SignIn | None
     form_secret: str  # what this browser's forms are proven by
@@ -207,6 +209,7 @@ def _visit(request: Request, *, sign_in: SignIn | None, secret: str) -> Visit:
         address=_address(request, portal),
         channel=_channel(request),
         path=request.url.path,
+        back=own_path(request.url.path) if request.method == "GET" else "/",
         words=catalogue(_language(request, sign_in)),
         sign_in=sign_in,
         form_secret=randomness.token() if is_new else (secret if sign_in is not None else stranger_secret),
@@ -215,13 +218,12 @@ def _visit(request: Request, *, sign_in: SignIn | None, secret: str) -> Visit:
 
 
 def _language(request: Request, sign_in: SignIn | None) -> str:
-    """A signed-in person's own; else the browser's choice, else what it accepts. Programs get what they ask for."""
-    chosen = request.cookies.get(LANGUAGE_COOKIE, "")
+    """What was chosen in this browser; else the signed-in person's own; else what the browser accepts. Programs get what they ask for."""
+    accepted = request.headers.get("accept-language", "")
     if _channel(request) is Channel.API:
-        chosen = ""
-    elif sign_in is not None:
-        chosen = sign_in.person.language
-    return choose_language(chosen=chosen, accepted=request.headers.get("accept-language", ""))
+        return choose_language(chosen="", accepted=accepted)
+    own = sign_in.person.language if sign_in is not None else ""
+    return choose_language(chosen=request.cookies.get(LANGUAGE_COOKIE, own), accepted=accepted)
 
 
 def _channel(request: Request) -> Channel:
@@ -242,9 +244,7 @@ def _record(request: Request, visit: Visit, refusal: Deny) -> None:
     details: dict[str, object] = {"method": request.method, "path": request.scope["route"].path}
     if more:
         details["more"] = more
-    event = Event(
-        EventKind.ACCESS_REFUSED, visit.now, by=by, address=visit.address, channel=str(visit.channel), reason=str(refusal.reason), details=details
-    )
+    event = Event(EventKind.ACCESS_REFUSED, visit.now, by=by, address=visit.address, channel=str(visit.channel), reason=str(refusal.reason), details=details)
     with visit.portal.store.writing() as tx:
         outbox.append(tx, event)
     visit.portal.nudge()

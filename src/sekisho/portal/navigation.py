@@ -20,7 +20,7 @@ def navigation(visit: Visit) -> tuple[Entry, ...]:
     if visit.sign_in is None:
         return ()
     shown = [("rooms", "/")]
-    if approves_any(visit.person, tuple(visit.portal.book.current.values())):
+    if approves_any(visit.person, tuple(visit.portal.rooms().values())):
         shown.append(("decisions", "/decisions"))
     if may_use(Rule.AUDITOR, visit.person) is None:
         shown.append(("log", "/log"))

@@ -1,10 +1,11 @@
 """What the portal is put together from: everything that its pages and verbs need, given once."""
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sekisho.model.room import Place
+from sekisho.model.room import Place, Room
 from sekisho.portal.address import Networks
 from sekisho.portal.refusals import Tally
 from sekisho.sessions.roombook import RoomBook
@@ -14,7 +15,7 @@ from sekisho.system.clock import Clock
 
 @dataclass(frozen=True, slots=True)
 class Portal:
-    """`nudge` tells control that the store changed; it is called from worker threads and must not block."""
+    """`nudge` tells control that the store changed; it is called from worker threads and must not block. `book` is refreshed here, by one thread at a time."""
 
     store: Store
     book: RoomBook
@@ -28,6 +29,16 @@ class Portal:
     nudge: Callable[[], None]
     clock: Clock
     tally: Tally = field(default_factory=Tally)
+    refreshing: threading.Lock = field(default_factory=threading.Lock)
+
+    def rooms(self) -> Mapping[str, Room]:
+        """The rooms in force now. Who comes while another looks at the files gets what was in force a moment ago."""
+        if self.refreshing.acquire(blocking=False):
+            try:
+                self.book.refresh()
+            finally:
+                self.refreshing.release()
+        return self.book.current
 
     def link_url(self, secret: str) -> str:
         """Where a sign-in link leads."""

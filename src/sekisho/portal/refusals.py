@@ -1,6 +1,6 @@
-"""Refusals at the door go to the audit log, each for itself up to a rate, beyond it counted into the next one (design §4: only refusals may be counted together).
+"""Refusals at the door go to the audit log, each for itself up to a rate, beyond it counted into the next one.
 
-Without this, anybody who can reach the port could fill the log.
+Design §4: only refusals may be counted together. Without this, anybody who can reach the port could fill the log.
 """
 
 import threading

@@ -11,9 +11,9 @@ from markupsafe import Markup
 
 from sekisho.policy.verdict import Deny
 from sekisho.portal import wording
+from sekisho.portal.assets import asset_url
 from sekisho.portal.door import LANGUAGE_COOKIE, SIGN_IN_COOKIE, STRANGER_COOKIE, Visit
 from sekisho.portal.navigation import navigation
-from sekisho.portal.assets import asset_url
 
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),

@@ -1,6 +1,7 @@
 """Serving the portal over TLS: uvicorn with its bounds drawn tight. A head that does not come in time closes its connection; bodies are `guard`'s concern."""
 
 import asyncio
+import socket
 import ssl
 from pathlib import Path
 
@@ -42,7 +43,7 @@ class PatientH11(H11Protocol):
         super().connection_lost(exc)
 
     def _watch(self) -> None:
-        is_serving = self.cycle is not None and not self.cycle.response_complete
+        is_serving = bool(self.cycle) and not self.cycle.response_complete  # uvicorn starts with None, whatever its annotation says
         if is_serving or self.transport.is_closing():
             self._unwatch()
         elif self._waiting is None:
@@ -63,12 +64,10 @@ def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
     return context
 
 
-def server(app: ASGIApp, *, host: str, port: int, certificate: Path, key: Path) -> uvicorn.Server:
+def server(app: ASGIApp, *, certificate: Path, key: Path) -> uvicorn.Server:
     """A server that is ready to serve; `should_exit = True` ends it within a few seconds."""
     config = uvicorn.Config(
         app,
-        host=host,
-        port=port,
         http=PatientH11,
         ws="none",
         lifespan="off",
@@ -86,6 +85,6 @@ def server(app: ASGIApp, *, host: str, port: int, certificate: Path, key: Path) 
     return uvicorn.Server(config)
 
 
-async def serve(app: ASGIApp, *, host: str, port: int, certificate: Path, key: Path) -> None:
-    """Serve until SIGTERM or SIGINT."""
-    await server(app, host=host, port=port, certificate=certificate, key=key).serve()
+async def serve(app: ASGIApp, *, listener: socket.socket, certificate: Path, key: Path) -> None:
+    """Serve on a bound `listener` until SIGTERM or SIGINT. `certificate` is a PEM chain, the server's first; `key` its private key."""
+    await server(app, certificate=certificate, key=key).serve(sockets=[listener])

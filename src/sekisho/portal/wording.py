@@ -6,13 +6,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
-from sekisho.model.room import Room
+from sekisho.model.room import Hours, Room
+from sekisho.policy.hours import WEEKDAYS, render_hours
 from sekisho.policy.verdict import Deny
 from sekisho.portal.language import Catalogue
 
-_DURATION = re.compile(r"(?:(\d{1,4})d)?(?:(\d{1,4})h)?(?:(\d{1,4})m)?(?:(\d{1,5})s)?")
-_INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:\d{2})")
-_STATE_FACTS = frozenset({"state"})
+_DURATION = re.compile(r"(?:(\d{1,4})d)?(?:(\d{1,4})h)?(?:(\d{1,4})m)?(?:(\d{1,5})s)?", re.ASCII)
+_INSTANT_FORM = r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:\d{2})"
+_INSTANT = re.compile(_INSTANT_FORM)
+_SPAN = re.compile(f"({_INSTANT_FORM}) to ({_INSTANT_FORM})")
+_HOURS = re.compile(r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[A-Za-z,-]* ")
+_WEEKDAY = re.compile("|".join(WEEKDAYS))
 _WEEKDAYS_JA = "月火水木金土日"
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
@@ -66,6 +70,11 @@ def show_duration(span: timedelta, *, language: str) -> str:
     return ("" if language == "ja" else " ").join(said)
 
 
+def show_hours(hours: Hours | None, *, language: str) -> str:
+    """`Mon-Fri 09:00-19:00 Asia/Tokyo`, the weekdays in the language; "" for always."""
+    return _localised_hours(render_hours(hours), language) if hours is not None else ""
+
+
 def typed_duration(span: timedelta) -> str:
     """The form that people type: 30m, 1h, 1h30m."""
     minutes = int(span.total_seconds()) // 60
@@ -96,15 +105,32 @@ def _localised(facts: Mapping[str, str], *, words: Catalogue, zone: tzinfo) -> d
 
 
 def _fact(name: str, value: str, *, words: Catalogue, zone: tzinfo) -> str:
-    if name in _STATE_FACTS and words.knows(f"state.{value}"):
-        return words.say(f"state.{value}")
+    known = next((key for key in (f"{name}.{value}", f"fact.{value}") if words.knows(key)), None)
+    if known is not None:
+        return words.say(known)
+    if name == "hours" and _HOURS.match(value):
+        return _localised_hours(value, words.language)
+    return _time_fact(value, language=words.language, zone=zone)
+
+
+def _time_fact(value: str, *, language: str, zone: tzinfo) -> str:
+    """A moment, a span or a length of time, said in the language; whatever else it is, as it is."""
+    if found := _SPAN.fullmatch(value):
+        first, last = show_span(datetime.fromisoformat(found[1]), datetime.fromisoformat(found[2]), zone=zone, language=language)
+        return f"{first.text} \N{EN DASH} {last.text}"
     if _INSTANT.fullmatch(value):
-        return show_time(datetime.fromisoformat(value), zone=zone, language=words.language).text
-    match = _DURATION.fullmatch(value)
-    if value and match:
+        return show_time(datetime.fromisoformat(value), zone=zone, language=language).text
+    if value and (match := _DURATION.fullmatch(value)):
         days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
-        return show_duration(timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds), language=words.language)
+        return show_duration(timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds), language=language)
     return value
+
+
+def _localised_hours(rendered: str, language: str) -> str:
+    if language != "ja":
+        return rendered
+    days, rest = rendered.split(" ", 1)
+    return f"{_WEEKDAY.sub(lambda found: _WEEKDAYS_JA[WEEKDAYS.index(found[0])], days).replace('-', '〜')} {rest}"
 
 
 def _offset(local: datetime) -> str:

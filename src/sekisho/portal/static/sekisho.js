@@ -43,6 +43,15 @@ document.addEventListener("DOMContentLoaded", () => {
   setInterval(countDown, 1000);
   document.querySelector("[data-focus]")?.focus();
 });
+// A page that nobody looks at or touches asks for nothing: else it would keep a forgotten sign-in from ending by itself.
+let touchedAt = Date.now();
+for (const kind of ["pointerdown", "pointermove", "keydown", "scroll"]) {
+  document.addEventListener(kind, () => { touchedAt = Date.now(); }, { passive: true, capture: true });
+}
+document.addEventListener("htmx:config:request", (event) => {
+  if (document.hidden || Date.now() - touchedAt > 20 * 60 * 1000) event.preventDefault();
+});
+
 document.addEventListener("submit", sendOnce);
 document.addEventListener("htmx:after:swap", () => { countDown(); announceNews(); });
 // A page taken out of the browser's back-forward cache may show what is over, and forms that were sent.

@@ -1,0 +1,87 @@
+"""Signing in and out, by password or by a link, and the language before anybody is known."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Form
+from fastapi.responses import Response
+
+from sekisho.identity.signin import SignedIn, sign_in_with_password, sign_out, use_link
+from sekisho.policy.verdict import Deny
+from sekisho.portal.answers import refusal_status
+from sekisho.portal.door import Rule, Visit, door, open_to
+from sekisho.portal.inputs import LinkSecret, own_path
+from sekisho.portal.lane import in_password_lane
+from sekisho.portal.rendering import give_sign_in, go, page, take_sign_in
+
+ROUTER = APIRouter(include_in_schema=False)
+
+Here = Annotated[Visit, Depends(door)]
+Name = Annotated[str, Form(max_length=256)]
+Password = Annotated[str, Form(max_length=4_096)]
+Back = Annotated[str, Form(max_length=256)]
+
+
+@ROUTER.get("/sign-in")
+@open_to(Rule.ANYONE)
+def sign_in_form(here: Here, next: str = "/", done: str = "") -> Response:  # noqa: A002  the word that addresses carry
+    return page(here, "sign_in.html", refusal=None, name="", next=own_path(next), is_signed_out=done == "signed-out")
+
+
+@ROUTER.post("/sign-in")
+@open_to(Rule.ANYONE)
+async def sign_in(here: Here, name: Name = "", password: Password = "", next: Back = "/") -> Response:  # noqa: A002
+    return await in_password_lane(_sign_in, here, name, password, own_path(next))
+
+
+@ROUTER.get("/link/{secret}")
+@open_to(Rule.ANYONE)
+def link_form(here: Here, secret: LinkSecret) -> Response:  # noqa: ARG001  only its shape matters yet
+    """Only a button: whatever fetches links to preview them uses none up."""
+    return page(here, "link.html", refusal=None)
+
+
+@ROUTER.post("/link/{secret}")
+@open_to(Rule.ANYONE)
+def link(here: Here, secret: LinkSecret) -> Response:
+    outcome = use_link(
+        here.portal.store, secret=secret, address=here.address, places=here.portal.places, sign_in_places=here.portal.sign_in_places, now=here.now
+    )
+    if isinstance(outcome, Deny):
+        here.portal.nudge()
+        return page(here, "link.html", status=refusal_status(outcome), refusal=outcome)
+    return _signed_in(here, outcome, leads_to="/account?done=first-password")
+
+
+@ROUTER.post("/sign-out")
+@open_to(Rule.SIGNED_IN)
+def leave(here: Here) -> Response:
+    assert here.sign_in is not None
+    sign_out(here.portal.store, sign_in=here.sign_in, address=here.address, channel=here.channel, now=here.now)
+    here.portal.nudge()
+    answer = go("/sign-in?done=signed-out")
+    take_sign_in(answer)
+    return answer
+
+
+def _sign_in(here: Visit, name: str, password: str, leads_to: str) -> Response:
+    outcome = sign_in_with_password(
+        here.portal.store,
+        name=name,
+        password=password,
+        address=here.address,
+        channel=here.channel,
+        places=here.portal.places,
+        sign_in_places=here.portal.sign_in_places,
+        now=here.now,
+    )
+    if isinstance(outcome, Deny):
+        here.portal.nudge()
+        return page(here, "sign_in.html", status=refusal_status(outcome), refusal=outcome, name=name, next=leads_to, is_signed_out=False)
+    return _signed_in(here, outcome, leads_to=leads_to)
+
+
+def _signed_in(here: Visit, signed_in: SignedIn, *, leads_to: str) -> Response:
+    here.portal.nudge()
+    answer = go(leads_to)
+    give_sign_in(answer, secret=signed_in.secret, expires_at=signed_in.expires_at, now=here.now)
+    return answer
