@@ -34,9 +34,9 @@ class DyingSpool:
     def next_number(self) -> int:
         return self._spool.next_number
 
-    def append(self, event) -> int:
+    def append(self, event, *, closes=False) -> int:
         self.step()
-        number = self._spool.append(event)
+        number = self._spool.append(event, closes=closes)
         self.step()
         return number
 

@@ -10,6 +10,7 @@ import os
 import selectors
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -200,11 +201,14 @@ def _wait(supervisor: Supervisor, condition: Callable[[], bool]) -> None:
 
 
 def _answers(host: str, port: int) -> bool:
+    """Whether somebody shakes hands there; a port that is bound may still be somebody who is starting."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # only whether, not who
     try:
-        socket.create_connection((host, port), timeout=1).close()
+        with socket.create_connection((host, port), timeout=2) as plain, context.wrap_socket(plain):
+            return True
     except OSError:
         return False
-    return True
 
 
 def _greet(installation: Installation, where: Addresses, links: list[tuple[str, str]]) -> None:

@@ -19,6 +19,8 @@ from sekisho.runtime.paths import AgentPaths
 from sekisho.runtime.protocol import Changed, Create, SessionSeen, SessionSpec
 from sekisho.system.files import sync_folder, write_whole
 
+_CLOSING = frozenset({EventKind.SESSION_FROZEN, EventKind.SESSION_ENDED, EventKind.SESSION_FAILED, EventKind.SESSION_DESTROYED})
+
 
 class EventSpool(Protocol):
     """`audit.spool.FileSpool`."""
@@ -26,7 +28,7 @@ class EventSpool(Protocol):
     @property
     def next_number(self) -> int: ...
 
-    def append(self, event: Event) -> int: ...
+    def append(self, event: Event, *, closes: bool = False) -> int: ...
 
     def sync(self) -> None: ...
 
@@ -85,7 +87,8 @@ class Journal:
         self.save(record)
         try:
             while record.notes:
-                self._spool.append(_event(record, record.notes[0]))
+                event = _event(record, record.notes[0])
+                self._spool.append(event, closes=event.kind in _CLOSING)
                 record.notes.pop(0)
                 record.reserved += 1
         finally:
