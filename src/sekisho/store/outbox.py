@@ -151,7 +151,7 @@ def _measure(value: object, depth: int) -> int:
             return 6
         case int() if abs(value) <= _GREATEST_INTEGER:
             return 18
-        case float() if value == value and abs(value) != float("inf"):  # noqa: PLR0124  only NaN differs from itself
+        case float() if abs(value) <= _GREATEST_INTEGER:  # neither infinite nor NaN
             return 26
         case str():
             return _measure_text(value)
