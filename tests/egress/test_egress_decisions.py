@@ -129,7 +129,7 @@ ORDINARY, TARGET = rule("a.test"), rule("a.test", target="db")
         ("fd00:ec2::254", False, False, False),
         ("169.254.1.1", False, False, False),
         ("fe80::1", False, False, False),
-        ("0.0.0.0", False, False, False),
+        ("0.0.0.0", False, False, False),  # noqa: S104
         ("224.0.0.1", False, False, False),
         ("198.18.0.5", False, False, False),
         ("64:ff9b::a9fe:a9fe", False, False, False),
@@ -138,7 +138,7 @@ ORDINARY, TARGET = rule("a.test"), rule("a.test", target="db")
         ("nonsense", False, False, False),
     ],
 )
-def test_where_a_name_may_lead(address: str, ordinary: bool, target: bool, pinned_target: bool):
+def test_where_a_name_may_lead(address: str, ordinary: bool, target: bool, pinned_target: bool):  # noqa: FBT001
     own = frozenset({"10.0.0.77", "93.184.216.77"})
     name = ORDINARY.name
 

@@ -1,4 +1,4 @@
-"""The bypass probes of our egress study against the real server, through the proxy. Allowed are `allowed.test` and `*.allowed.test`, 443 by TLS and 80 in clear.
+"""The bypass probes of our egress study against the real server, through the proxy. Listed are `allowed.test` and `*.allowed.test`, 443 by TLS, 80 in clear.
 Nothing but the allowed server may ever be reached, and it never with a foreign server name, none, or no TLS at all."""
 
 from collections.abc import Iterator

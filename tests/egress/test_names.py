@@ -90,7 +90,8 @@ def test_the_system_resolver_understands_the_answers(world: World):
     world.serve(rule("allowed.test", 443))
     configuration = world.folder / "resolv.conf"
     configuration.write_text("nameserver 127.0.0.53\n")
-    command = f"mount --make-rprivate / && mount --bind {configuration} /etc/resolv.conf && getent -s dns ahosts allowed.test; getent -s dns ahosts evil.test; echo $?"
+    mounts = f"mount --make-rprivate / && mount --bind {configuration} /etc/resolv.conf"
+    command = f"{mounts} && getent -s dns ahosts allowed.test; getent -s dns ahosts evil.test; echo $?"
 
     def ask() -> str:
         return subprocess.run(["unshare", "--mount", "sh", "-c", command], capture_output=True, text=True, check=True, timeout=20).stdout

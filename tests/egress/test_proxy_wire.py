@@ -108,8 +108,8 @@ def test_a_head_cut_anywhere_is_not_yet(head: bytes):
 def test_a_request_goes_on_in_origin_form_with_the_decided_name_and_nothing_of_this_hop():
     head = take_head(
         bytearray(
-            b"POST http://ALLOWED.test:8080?q HTTP/1.1\r\nHost: evil.test\r\nConnection: X-Mine, Host, content-length\r\nX-Mine: 1\r\nX-Forwarded-Host: evil.test\r\n"
-            b"Forwarded: host=evil.test\r\nUpgrade: websocket\r\nProxy-Authorization: secret\r\nContent-Length: 3\r\nAccept: \xe9 \r\n\r\nabc"
+            b"POST http://ALLOWED.test:8080?q HTTP/1.1\r\nHost: evil.test\r\nConnection: X-Mine, Host, content-length\r\nX-Mine: 1\r\n"
+            b"X-Forwarded-Host: evil.test\r\nForwarded: host=evil.test\r\nUpgrade: websocket\r\nProxy-Authorization: secret\r\nContent-Length: 3\r\nAccept: \xe9 \r\n\r\nabc"
         )
     )
     assert isinstance(head, ForwardHead)

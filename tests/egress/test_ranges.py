@@ -28,7 +28,7 @@ PUBLIC, PRIVATE, LOOPBACK, NEVER = Reach
         ("100.100.100.200", NEVER, "metadata"),
         ("127.0.0.1", LOOPBACK, "loopback"),
         ("127.255.255.255", LOOPBACK, "loopback"),
-        ("0.0.0.0", NEVER, "this network"),
+        ("0.0.0.0", NEVER, "this network"),  # noqa: S104
         ("0.1.2.3", NEVER, "this network"),
         ("169.254.169.254", NEVER, "metadata"),
         ("169.254.0.1", NEVER, "link-local"),

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from tests.egress.world import ALLOWED, FakeClock, FakeSink, IdleShipper, World, client_hello, query, read_all, rule, until
@@ -123,7 +124,7 @@ def test_equal_refusals_are_counted_together_and_none_is_left_out(desk: Desk):
 def test_a_full_spool_makes_refusals_wait_as_counts_not_as_a_pile(desk: Desk):
     refusals = Refusals(desk.loop, desk.journal)
     desk.sink.is_full = True
-    for window in range(5):
+    for _ in range(5):
         for at in range(200):
             refusals.add(FACTS, refusal("names", f"n{at}.evil.test", 0, Deny(Reason.NAME_NOT_LISTED)))
         desk.clock.added += 11
@@ -218,35 +219,44 @@ _PROCESS = """
 """
 
 
+@contextmanager
+def _process(world: World) -> Iterator[None]:
+    """Egress as a process of its own, which ends by kill -9."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(_PROCESS), str(world.folder), str(world.outside.descriptor)],
+        pass_fds=[world.outside.descriptor],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    try:
+        world.control_at_last()
+        yield
+    finally:
+        process.kill()
+        process.wait()
+        world.hang_up()
+
+
+def _say_hello(end: socket.socket) -> None:
+    with end:
+        end.sendall(client_hello("a.allowed.test"))
+        assert end.recv(100) == b"hello"
+
+
 @pytest.mark.root
 def test_a_killed_process_comes_back_to_the_same_listeners_names_and_log(world: World):
-    """The real spool and shipper, a real process, kill -9: what was told as open is in the spool, addresses hold, the backlog of the room's listeners is served."""
+    """The real spool and shipper, a real process: what was told as open is in the spool, addresses hold, and who connected meanwhile is served."""
     world.stop()
-    address = ""
-    for life in range(2):
-        process = subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(_PROCESS), str(world.folder), str(world.outside.descriptor)],
-            pass_fds=[world.outside.descriptor],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        )
-        try:
-            world.control_at_last()
-            assert world.serve(rule("*.allowed.test", 443)).failed == ""
-            address = address or world.room.address_of("a.allowed.test") or ""
-            assert world.room.address_of("a.allowed.test") == address
-            if life:
-                waiting.sendall(client_hello("a.allowed.test"))
-                assert waiting.recv(100) == b"hello"
-                waiting.close()
-            with world.room.connect(address, 443) as end:
-                end.sendall(client_hello("a.allowed.test"))
-                assert end.recv(100) == b"hello"
-        finally:
-            process.kill()
-            process.wait()
-            world.hang_up()
-        waiting: socket.socket = world.room.connect(address, 443)  # nobody serves, the shim listens
-    waiting.close()
+    with _process(world):
+        assert world.serve(rule("*.allowed.test", 443)).failed == ""
+        address = world.room.address_of("a.allowed.test")
+        assert address
+        _say_hello(world.room.connect(address, 443))
+    waiting = world.room.connect(address, 443)  # nobody serves, the shim listens
+    with _process(world):
+        assert world.serve(rule("*.allowed.test", 443)).failed == ""
+        assert world.room.address_of("a.allowed.test") == address
+        _say_hello(waiting)
+        _say_hello(world.room.connect(address, 443))
     spool = FileSpool(world.folder / "spool", producer="egress", limit_bytes=1 << 20, limit_seconds=600, clock=FakeClock())
     entries = b"\n".join(entry for _, entry in spool.waiting(1 << 20))
     spool.close()

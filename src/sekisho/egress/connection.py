@@ -237,10 +237,15 @@ class Connection:
 
     def say_last(self, answer: bytes) -> None:
         """An answer, and the end: what the client still sends is read and dropped for a moment, since closing on unread bytes would destroy the answer."""
-        if self.say(answer):
+        if not self.say(answer):
+            return
+        try:
             self._client.shutdown(socket.SHUT_WR)
-            self.read_until(self._drop_what_comes)
-            self._wait_at_most(LINGER_SECONDS, lambda: self.cut("refused"))
+        except OSError:
+            self.cut("left")
+            return
+        self.read_until(self._drop_what_comes)
+        self._wait_at_most(LINGER_SECONDS, lambda: self.cut("refused"))
 
     def _drop_what_comes(self) -> None:
         self.buffer.clear()

@@ -45,7 +45,7 @@ class Orders:
             while channel in self._channels and (received := channel.receive()) is not None:
                 self._on_packet(channel, *received)
         except (ChannelClosed, MalformedMessage) as error:
-            _log.warning("control's channel ends: %s", error)
+            _log.info("control's channel ends: %s", error)
             self._hang_up(channel)
             return
         self._watch(channel)
