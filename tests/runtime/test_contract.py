@@ -77,7 +77,7 @@ def test_files_are_there_before_entry_with_their_hashes_in_the_journal(agent: Ma
     terminal.close()
     agent.end(session)
     events = [event for event in agent.events() if event.get("session") == session]
-    staged = [json.loads(line) for event in events if event["kind"] == "files.staged" for line in event["details"]["files"]]
+    staged = [file for event in events if event["kind"] == "files.staged" for file in event["details"]["files"]]
     assert {file["path"]: file["sha256"] for file in staged}["deep/er/x.bin"] == digest
     assert [event["kind"] for event in events] == ["session.created", "files.staged", "session.ready", "session.ended", "session.destroyed"]
 

@@ -7,11 +7,13 @@ import os
 import platform
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from sekisho.audit.shipper import Shipper
 from sekisho.audit.spool import FileSpool
+from sekisho.model.errors import Trouble
 from sekisho.programs.ending import end_with
 from sekisho.runtime import uids
 from sekisho.runtime.agent import Agent, AgentFacts
@@ -52,6 +54,9 @@ def main() -> None:
     keeper = Keeper(facts, Journal(paths, spool, clock.now))
     agent = Agent(AgentFacts(paths, told["control"], openers, clock), keeper=keeper, shipper=Shipper(spool, Path(told["audit"]), clock))
     facts.images.release()
+    for digest in told["digests"]:
+        with suppress(Trouble):  # said again, to whoever asks for a room with it
+            facts.images.path(digest)
     gc.collect()
     gc.freeze()  # a shim shares these pages until somebody writes to them; the collector would
     gc.disable()  # nothing here makes cycles that matter: values are frozen and few

@@ -3,6 +3,7 @@
 import json
 
 from sekisho.programs.start import parse_arguments, run_program
+from sekisho.runtime.images import installed, names
 from sekisho.settings import open_installation, read_settings
 
 
@@ -17,6 +18,7 @@ def main() -> None:
         "spool": str(installation.spool("agent")),
         "audit": str(installation.socket("audit")),
         "images": str(settings.runtime.images),
+        "digests": [image.digest for name in names() if (image := installed(name, settings.runtime.images))],
         "runtime": settings.runtime.command,
         "memory_share": settings.runtime.memory_share,
         "control": installation.uid("control"),

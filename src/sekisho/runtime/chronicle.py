@@ -1,5 +1,6 @@
 """What the agent has to say about a session, in the words of the log: created, files staged, ready, frozen, ended, destroyed."""
 
+import json
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
@@ -10,7 +11,7 @@ from sekisho.model.session import EndReason
 from sekisho.runtime.journal import Journal, Record
 from sekisho.runtime.protocol import RuntimeState, SessionSeen
 
-_STAGED_LIMIT_BYTES = 24_000  # of manifest lines in one event: an entry may have 65,535 bytes, and JSON in JSON grows
+_STAGED_LIMIT_BYTES = 24_000  # of manifest lines in one event: an entry may have 65,535 bytes
 
 
 def note_created(journal: Journal, record: Record) -> None:
@@ -51,16 +52,16 @@ def note_over(journal: Journal, record: Record, seen: SessionSeen) -> None:
     journal.note(record, EventKind.SESSION_DESTROYED, reason=reason, details={"certificate": certificate})
 
 
-def _manifest(path: Path) -> Iterator[list[str]]:
-    """The staged files as `SHA-256 SIZE PATH` lines (JSON as the stager wrote it), in parts that fit into an entry."""
-    part: list[str] = []
+def _manifest(path: Path) -> Iterator[list[dict[str, object]]]:
+    """The staged files, each with path, size and SHA-256, in parts that fit into an entry."""
+    part: list[dict[str, object]] = []
     size = 0
     with suppress(FileNotFoundError), path.open(encoding="ascii") as lines:
         for line in lines:
             if part and size + len(line) > _STAGED_LIMIT_BYTES:
                 yield part
                 part, size = [], 0
-            part.append(line.strip())
+            part.append(json.loads(line))
             size += len(line)
     if part:
         yield part
