@@ -17,6 +17,10 @@ from sekisho.runtime.image_layout import PERSON, PERSON_HOME, PERSON_ID, SOURCE_
 _LAST_LINES = 12
 _PATIENCE_SECONDS = 20.0
 
+# All that the programs see of this machine's environment, so that it leaves no mark in the image; and what makes the same packages give the same bytes.
+_INHERITED = frozenset({"PATH", "http_proxy", "https_proxy", "no_proxy"})
+_FIXED = {"SOURCE_DATE_EPOCH": str(SOURCE_DATE), "LC_ALL": "C.UTF-8", "HOME": "/nonexistent", "PYTHONDONTWRITEBYTECODE": "1"}
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
@@ -35,7 +39,7 @@ def make_squashfs(recipe: Recipe, *, sources: str, to: Path, work: Path, lock: i
     """Build into the file `to`; `work` is for temporary files. The programs inherit the descriptor `lock`. Gives the packages.
 
     Raises Trouble `image-build-failed` with the last lines that the programs said."""
-    environment = {**os.environ, "TMPDIR": str(work), "SOURCE_DATE_EPOCH": str(SOURCE_DATE), "LC_ALL": "C.UTF-8"}
+    environment = {name: value for name, value in os.environ.items() if name in _INHERITED} | _FIXED | {"TMPDIR": str(work)}
     said: deque[str] = deque(maxlen=_LAST_LINES)
     debian, pack = debian_command(recipe), pack_command(to)
     with _running(debian, environment, lock) as bootstrap, _running(pack, environment, lock) as packing:
