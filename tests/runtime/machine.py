@@ -229,7 +229,7 @@ class Machine:
         """After a test, whatever came of it: no process, mount, cgroup, lease or file of this instance stays."""
         if self.process is not None and self.process.poll() is None:
             self.kill()
-        for shim in [int(p.name) for p in _processes() if _is_shim(int(p.name)) and self.instance in _mounts(p)]:
+        for shim in [int(p.name) for p in _processes() if _is_shim(int(p.name)) and f"{self.run}/s/" in _mounts(p)]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(shim, signal.SIGKILL)
         name = f"sekisho-{self.instance}"
