@@ -17,6 +17,7 @@ from sekisho.model.room import Place
 from sekisho.model.session import EndReason, RequestState, session_id
 from sekisho.sessions.control import run_control
 from sekisho.sessions.doorway import Alive, Refused
+from sekisho.sessions.roombook import RoomBook
 from sekisho.store import tables
 from sekisho.store.database import Store
 from sekisho.store.outbox import Outbox
@@ -65,7 +66,7 @@ class SteppingClock:
 
 
 class House:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, store: Store | None = None) -> None:
         self.folder = folder
         self.clock = SteppingClock()
         self.chronicle: Chronicle = []
@@ -75,8 +76,8 @@ class House:
         self.gateway = FakeGateway(folder / "control.sock", self.chronicle)
         self.peers: dict[int, str] = {os.getuid(): "gateway"}
         self.images: dict[str, str] = {"terminal": IMAGE}
-        self.store = Store.open(f"sqlite:///{folder / 'sekisho.sqlite'}")
-        self.store.migrate()
+        self.store = store or _fresh_store(folder)
+        (folder / "rooms").mkdir()
         (folder / "exports" / "campaign").mkdir(parents=True)
         self.digest = hashlib.sha256(ROOM.encode()).hexdigest()
         self._control: asyncio.Task[None] | None = None
@@ -98,13 +99,14 @@ class House:
         self._control = asyncio.get_running_loop().create_task(
             run_control(
                 store=self.store,
+                book=RoomBook(self.folder / "rooms", sources={"exports"}),
                 outbox=Outbox(self.store, entry_bytes=entry_bytes),
                 agent_path=self.folder / "agent.sock",
                 egress_path=self.folder / "egress.sock",
                 audit_path=self.folder / "audit.sock",
                 control_path=self.folder / "control.sock",
                 peers=self.peers,
-                images=self.images.get,
+                images=self._digest,
                 sources={"exports": self.folder / "exports"},
                 trust="PEM",
                 places=PLACES,
@@ -116,6 +118,10 @@ class House:
         """What the portal says after it wrote something. Here it comes with a gateway's greeting, which nudges alike."""
         if self.gateway.is_here:
             self.gateway.say(Alive(tuple(row.id for row in self.rows("connections") if row.closed_at is None)))
+
+    def _digest(self, image: str) -> str | None:
+        assert image != "explosive", "a bug where nobody expects one"
+        return self.images.get(image)
 
     async def kill_control(self) -> None:
         """No orderly end: every task is cancelled where it stands."""
@@ -188,9 +194,13 @@ class House:
         (self.folder / "exports" / "campaign").rmdir()
         (self.folder / "exports" / "campaign").symlink_to(self.folder)
 
-    def forget_room_file(self, request: str) -> None:
+    def bind(self, request: str, text: str | None) -> None:
+        """Bind a request to another room file, or to one that is not kept."""
+        digest = hashlib.sha256((text or "").encode()).hexdigest()
         with self.store.writing() as tx:
-            tx.execute(update(tables.requests).where(tables.requests.c.id == request).values(room_digest="0" * 64))
+            if text is not None:
+                tx.execute(insert(tables.room_files).values(digest=digest, name="campaign", text=text, seen_at=self.clock.now()))
+            tx.execute(update(tables.requests).where(tables.requests.c.id == request).values(room_digest=digest))
 
     # what is there to see
 
@@ -234,11 +244,17 @@ class House:
         return await self.gateway.redeem(self.ticket(session, **ticket))
 
 
-def in_house(folder: Path, story: Callable[[House], Awaitable[None]], *, is_complete: bool = True) -> None:
+def _fresh_store(folder: Path) -> Store:
+    store = Store.open(f"sqlite:///{folder / 'sekisho.sqlite'}")
+    store.migrate()
+    return store
+
+
+def in_house(folder: Path, story: Callable[[House], Awaitable[None]], *, is_complete: bool = True, store: Store | None = None) -> None:
     """Play a story in a house where everything runs, or, if it is not complete, only the store exists."""
 
     async def play() -> None:
-        house = House(folder)
+        house = House(folder, store)
         try:
             if is_complete:
                 for server in (house.agent, house.egress, house.audit):

@@ -4,7 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.sessions.house import IMAGE, House, in_house
+from tests.sessions.house import IMAGE, ROOM, House, in_house
 from tests.sessions.peers import until
 
 from sekisho.model.event import Event, EventKind
@@ -347,7 +347,7 @@ def test_staging_is_shown_as_it_goes_and_in_the_end_exactly(tmp_path: Path) -> N
 def test_one_session_in_trouble_holds_up_no_other(tmp_path: Path) -> None:
     async def story(house: House) -> None:
         house.grant("r-bad", person="taro")
-        house.forget_room_file("r-bad")
+        house.bind("r-bad", ROOM.replace('image = "terminal"', 'image = "explosive"'))
         house.grant()
         await house.ready()
         assert house.state("s-bad") == "opening"
@@ -378,3 +378,27 @@ def test_a_request_that_nobody_decided_on_expires(tmp_path: Path) -> None:
         assert session_id("r-one") not in {row.id for row in house.rows("sessions")}
 
     in_house(tmp_path, story)
+
+
+def test_a_grant_whose_room_file_is_not_kept_any_more_cannot_be_opened(tmp_path: Path) -> None:
+    async def story(house: House) -> None:
+        house.agent.stop()
+        house.grant()
+        house.bind("r-one", None)
+        house.agent.start()
+        await house.sees("failed")
+        assert house.row("sessions", "s-one").why == "the room file that this was granted under is not kept"
+
+    in_house(tmp_path, story)
+
+
+def test_room_files_that_come_into_force_or_are_refused_are_in_the_log(tmp_path: Path) -> None:
+    async def story(house: House) -> None:
+        (tmp_path / "rooms" / "campaign.toml").write_text(ROOM + "\n")
+        (tmp_path / "rooms" / "broken.toml").write_text("title = 3")
+        for server in (house.agent, house.egress, house.audit):
+            server.start()
+        house.start_control()
+        await until(lambda: sorted(house.logged()) == ["room-file.in-force", "room-file.refused"], "both are logged")
+
+    in_house(tmp_path, story, is_complete=False)

@@ -8,6 +8,7 @@ from sekisho.audit.entry import entry_bytes
 from sekisho.programs.start import begin, run_program
 from sekisho.runtime.images import installed
 from sekisho.sessions.control import run_control
+from sekisho.sessions.roombook import RoomBook
 from sekisho.store.database import Store
 from sekisho.store.outbox import Outbox
 from sekisho.system.clock import SystemClock
@@ -26,6 +27,7 @@ def main() -> None:
     uvloop.run(
         run_control(
             store=store,
+            book=RoomBook(installation.rooms, sources=settings.sources),
             outbox=Outbox(store, entry_bytes=entry_bytes),
             agent_path=installation.socket("agent"),
             egress_path=installation.socket("egress"),

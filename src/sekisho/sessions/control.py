@@ -15,18 +15,21 @@ from sekisho.sessions.egress_client import EgressClient
 from sekisho.sessions.entering import forget_old_tickets
 from sekisho.sessions.log_watch import LogWatch
 from sekisho.sessions.performing import Parts, Performer
+from sekisho.sessions.roombook import Change, RoomBook, record_changes
 from sekisho.sessions.specs import Making
 from sekisho.store.database import Store
 from sekisho.store.outbox import Outbox
 from sekisho.system.clock import Clock
 
 _HOUSEKEEPING = timedelta(hours=1)
+_ROOMS_SECONDS = 5.0
 _log = logging.getLogger(__name__)
 
 
 async def run_control(
     *,
     store: Store,
+    book: RoomBook,
     outbox: Outbox,
     agent_path: Path,
     egress_path: Path,
@@ -39,7 +42,10 @@ async def run_control(
     places: Sequence[Place],
     clock: Clock,
 ) -> None:
-    """Until cancelled. `peers` maps uids to "portal" or "gateway"; `images` gives the digest of a built image; `trust` is PEM that every room trusts."""
+    """Until cancelled. `peers` maps uids to "portal" or "gateway"; `images` gives the digest of a built image; `trust` is PEM that every room trusts.
+
+    Of `book`, control only writes down what changes: a grant is made by the room file that it is bound to, not by the one in force.
+    """
     nudged = asyncio.Event()
     watch = LogWatch(outbox, clock)
     shipper = Shipper(watch, audit_path, clock)
@@ -49,10 +55,7 @@ async def run_control(
     def kick() -> None:
         _kick(shipper)
 
-    door_facts = DoorFacts(
-        store=store, agent=agent, watch=watch, places=tuple(places), clock=clock, peers=peers, nudge=nudged.set, kick=kick
-    )  # fmt: skip
-    doors = DoorwayServer(door_facts)
+    doors = DoorwayServer(DoorFacts(store=store, agent=agent, watch=watch, places=tuple(places), clock=clock, peers=peers, nudge=nudged.set, kick=kick))
     making = Making(images=images, sources=sources, trust=trust)
     performer = Performer(Parts(store=store, agent=agent, egress=egress, watch=watch, kick=kick, making=making, clock=clock), doors)
     world = World(store=store, agent=agent, egress=egress, watch=watch, clock=clock)
@@ -64,6 +67,7 @@ async def run_control(
         tasks.create_task(doors.serve(control_path))
         tasks.create_task(controller.run())
         tasks.create_task(controller.keep_lease())
+        tasks.create_task(_watch_rooms(store, book, clock))
         tasks.create_task(_keep_house(store, outbox, clock))
 
 
@@ -73,6 +77,20 @@ def _kick(shipper: Shipper) -> None:
         shipper.kick()
     except Exception:  # noqa: BLE001  the edge between an act that is done and the way to the log
         _log.exception("the outbox could not be looked at")
+
+
+async def _watch_rooms(store: Store, book: RoomBook, clock: Clock) -> None:
+    """Write down which room files come into force and which are refused. What could not be written is written with the next look."""
+    unrecorded: list[Change] = []
+    while True:
+        try:
+            unrecorded += book.refresh()
+            while unrecorded:
+                record_changes(store, unrecorded[:1], now=clock.now())
+                del unrecorded[0]
+        except Exception:  # noqa: BLE001  the edge of a task: looked at again
+            _log.exception("the room files could not be looked at")
+        await asyncio.sleep(_ROOMS_SECONDS)
 
 
 async def _keep_house(store: Store, outbox: Outbox, clock: Clock) -> None:

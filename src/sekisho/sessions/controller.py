@@ -30,7 +30,6 @@ _AGAIN_SECONDS = 0.5  # the world is given this long to show that a step was don
 _PROGRESS_SECONDS = 0.25
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS, _LONGEST_CLOSING_PAUSE_SECONDS = 0.25, 5.0, 1.0
 _EXPECTED = (Away, LogAway, AgentRefused, EgressRefused)
-_RECORDS = (steps.RecordOver, steps.ExpireRequest, steps.RecordState, steps.OpenSession)
 _log = logging.getLogger(__name__)
 
 
@@ -152,8 +151,7 @@ class Controller:
             self._attempts[key] = _Attempt(self.world.clock.boottime() + (_PROGRESS_SECONDS if _is_progress(step) else _AGAIN_SECONDS), step=step)
         finally:
             del self._running[key]
-        if isinstance(step, _RECORDS):
-            self.nudged.set()
+        self.nudged.set()
 
     def _failed(self, step: steps.Step, *, has_waited: bool = False) -> None:
         attempt = self._attempts.get(_key(step))

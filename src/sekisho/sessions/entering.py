@@ -20,14 +20,15 @@ from sekisho.model.session import Request, Session, request_id
 from sekisho.policy.deciding import deciding
 from sekisho.policy.enter import EnterFacts, decide_enter, decide_stay
 from sekisho.policy.places import parse_address
-from sekisho.policy.verdict import Allow, Ask, Deny
+from sekisho.policy.verdict import Deny
 from sekisho.sessions import records
 from sekisho.sessions.acts import leave
+from sekisho.sessions.acts.standing import bound_room
 from sekisho.sessions.doorway import Admitted, Allowed, Closed, Fact, Recheck, Redeem, Refused
-from sekisho.sessions.roombook import room_by_digest
 from sekisho.store import outbox
 from sekisho.store.database import Store
-from sekisho.store.tables import connections, memberships, people, sign_ins, tickets
+from sekisho.store.people import find_person, find_sign_in
+from sekisho.store.tables import connections, tickets
 from sekisho.store.tables import outbox as outbox_rows
 from sekisho.system import randomness
 
@@ -113,6 +114,7 @@ def _refuse(tx: Connection, ask: Redeem, ticket: Row[Any] | None, denial: Deny, 
 
 
 def _admit(tx: Connection, ask: Redeem, ticket: Row[Any], found: "_Standing", now: datetime) -> Admission:
+    assert found.room is not None, "nobody is allowed into what cannot be read"
     connection, again = randomness.identifier("c-"), randomness.token()
     shared = {"session": ticket.session, "person": ticket.person, "kind": ask.kind, "address": ask.address, "sign_in": ticket.sign_in}
     tx.execute(insert(connections).values(id=connection, opened_at=now, **shared))
@@ -187,30 +189,26 @@ class _Standing:
     sign_in_ends_at: datetime | None  # None: it was ended, or is not this person's
     grant: Request
     session: Session
-    room: Room
+    room: Room | None  # None: its file cannot be read any more
 
 
 def _standing(tx: Connection, session: str, person: str, sign_in: str) -> _Standing | None:
     """None if there is no such session. Rows are looked at in the order people, requests, sessions."""
-    who = tx.execute(select(people).where(people.c.name == person)).first()
+    who = find_person(tx, person)
     grant = records.locked_request(tx, request_id(session))
     row = records.locked_session(tx, session)
     if who is None or grant is None or row is None or grant.person != person:
         return None
-    signed_in = tx.execute(select(sign_ins).where(sign_ins.c.id == sign_in, sign_ins.c.person == person, sign_ins.c.ended_at.is_(None))).first()
+    signed_in = find_sign_in(tx, sign_in)
+    is_standing = signed_in is not None and signed_in.person == person and signed_in.ended_at is None
     return _Standing(
-        person=_person(tx, who),
-        is_disabled=who.disabled_at is not None,
-        sign_in_ends_at=None if signed_in is None else signed_in.expires_at,
+        person=who.person,
+        is_disabled=who.is_disabled,
+        sign_in_ends_at=signed_in.expires_at if signed_in is not None and is_standing else None,
         grant=grant,
         session=row,
-        room=room_by_digest(tx, grant.room_digest),
+        room=bound_room(tx, grant),
     )
-
-
-def _person(tx: Connection, row: Row[Any]) -> Person:
-    groups = tx.execute(select(memberships.c.group_name).where(memberships.c.person == row.name)).scalars()
-    return Person(row.name, frozenset(groups), row.display, row.language)
 
 
 def _denial(found: _Standing | None, kind: str, *, address: str, places: Sequence[Place], now: datetime, is_inside: bool) -> Deny | None:
@@ -229,13 +227,8 @@ def _denial(found: _Standing | None, kind: str, *, address: str, places: Sequenc
         places=places,
         now=now,
     )
-    match deciding(lambda: decide_stay(facts) if is_inside else decide_enter(facts)):
-        case Allow():
-            return None
-        case Deny() as denial:
-            return denial
-        case Ask(missing):
-            return Deny(Reason.DECISION_FAILED, {"missing": missing})
+    verdict = deciding(lambda: decide_stay(facts) if is_inside else decide_enter(facts))
+    return verdict if isinstance(verdict, Deny) else None
 
 
 # going out
@@ -258,8 +251,9 @@ def _leave(store: Store, row: Row[Any], *, now: datetime) -> None:
     if records.wanted(store, row.session, now=now) is None:
         return
     with store.reading() as tx:
-        person = _person(tx, tx.execute(select(people).where(people.c.name == row.person)).one())
-    leave(store, by=Caller(person, row.address, Channel.TERMINAL), session=row.session, now=now)
+        who = find_person(tx, row.person)
+    if who is not None:
+        leave(store, by=Caller(who.person, row.address, Channel.TERMINAL), session=row.session, now=now)
 
 
 def turned_away(store: Store, connection: str, why: str, *, now: datetime) -> None:

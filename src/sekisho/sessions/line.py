@@ -73,7 +73,8 @@ class Line(Generic[Answer]):
         """The answer to `question(number)`. Raises Away."""
         number = next(self._numbers)
         self._send(messages.render(question(number)))
-        answer = self._waiting[number] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = answer
         try:
             async with asyncio.timeout(seconds):
                 return await answer

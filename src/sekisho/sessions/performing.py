@@ -19,6 +19,7 @@ from sekisho.sessions import records, steps
 from sekisho.sessions.agent_client import AgentClient, AgentRefused
 from sekisho.sessions.egress_client import EgressClient, ServeOrder
 from sekisho.sessions.log_watch import LogWatch
+from sekisho.sessions.roomfile import RoomFileRefused
 from sekisho.sessions.specs import CannotOpen, Making, session_spec
 from sekisho.store.database import Store
 from sekisho.system import randomness
@@ -130,12 +131,12 @@ class Performer:
         if not await self._parts.watch.until(lambda: records.is_logged_through(store, event), seconds=LOG_SECONDS):
             records.say_why(store, session, f"{Reason.LOG_UNAVAILABLE}: the audit log cannot be written, so nothing opens")
             raise LogAway("the log has not taken the opening of a session")
-        wanted = records.wanted(store, session, now=self._parts.clock.now())
-        if wanted is None or not wanted.is_opening:
-            return  # ended while the log was waited for
         try:
+            wanted = records.wanted(store, session, now=self._parts.clock.now())
+            if wanted is None or not wanted.is_opening:
+                return  # ended while the log was waited for
             await self._parts.agent.create(session_spec(wanted.room, wanted.grant, self._parts.making))
-        except CannotOpen as trouble:
+        except (CannotOpen, RoomFileRefused) as trouble:
             self._cannot_open(session, trouble.what)
         except AgentRefused as refused:
             if refused.reference in _WORTH_WAITING:

@@ -4,7 +4,7 @@ Everything here may be called twice: a step whose change is there already change
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -187,13 +187,14 @@ class Wanted:
 
 
 def wanted(store: Store, session: str, *, now: datetime) -> Wanted | None:
-    """The grant and room of a session that may be, as of now; None if it may not."""
+    """The grant and room of a session that may be, as of now; None if it may not. Raises RoomFileRefused if its room file cannot be read any more."""
     with store.reading() as tx:
         row = tx.execute(select(requests).where(requests.c.id == request_id(session))).first()
         state = tx.execute(select(sessions.c.state).where(sessions.c.id == session)).scalar()
         if row is None or state is None or state in _OVER or not is_in_force(request_of(row), now):
             return None
-        return Wanted(request_of(row), room_by_digest(tx, row.room_digest), is_opening=state == SessionState.OPENING.value)
+        room = replace(room_by_digest(tx, row.room_digest), name=row.room)
+        return Wanted(request_of(row), room, is_opening=state == SessionState.OPENING.value)
 
 
 def is_in_force(grant: Request, now: datetime) -> bool:
