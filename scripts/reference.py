@@ -145,26 +145,46 @@ def api_page() -> str:
         described.include_router(router)
     schema = get_openapi(title="Sekisho", version="1", routes=described.routes)
     parts = []
+    values = schema.get("components", {}).get("schemas", {})
     for path, methods in schema["paths"].items():
         for method, operation in methods.items():
-            parts += [f"## {method.upper()} {path}", *_operation(operation, schema.get("components", {}).get("schemas", {}))]
+            parts += [f"## {method.upper()} {path}", *_operation(operation, values)]
+    parts.append("## Values")
+    for name, value in values.items():
+        if rows := [(f"`{key}`", _json_form(form, values), str(form.get("description", ""))) for key, form in value.get("properties", {}).items()]:
+            parts += [f"### {name}", str(value.get("description", "")), table("key", "form", "what it is", rows=rows)]
     about = "JSON. `Authorization: Bearer TOKEN`. A refusal is 403 (401: not signed in) with `reason`, `sentence` and `facts`; what is malformed is 422."
     return page("HTTP API", "src/sekisho/portal/api", about, *parts)
 
 
-def _operation(operation: Mapping[str, Any], definitions: Mapping[str, Any]) -> Iterator[str]:
+def _operation(operation: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[str]:
     if description := operation.get("description") or operation.get("summary"):
         yield str(description)
-    parameters = [(f"`{each['name']}`", each["in"], _form(each["schema"], definitions)) for each in operation.get("parameters", [])]
-    if parameters:
+    if parameters := [(f"`{each['name']}`", each["in"], _json_form(each["schema"], values)) for each in operation.get("parameters", [])]:
         yield table("parameter", "in", "form", rows=parameters)
-    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
-    if body:
-        yield "Body: " + _form(body, definitions)
+    if body := _content(operation.get("requestBody", {})):
+        yield f"Body: {_json_form(body, values)}"
     for status, answer in operation.get("responses", {}).items():
-        content = answer.get("content", {}).get("application/json", {}).get("schema")
-        if status.startswith("2") and content:
-            yield f"Answer {status}: {_form(content, definitions)}"
+        if status.startswith("2") and (content := _content(answer)):
+            yield f"Answer {status}: {_json_form(content, values)}"
+
+
+def _content(holder: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    found: Mapping[str, Any] | None = holder.get("content", {}).get("application/json", {}).get("schema")
+    return found
+
+
+def _json_form(value: Mapping[str, Any], values: Mapping[str, Any]) -> str:
+    """As `_form`, but an object is a link to its own table."""
+    if "$ref" in value:
+        name = value["$ref"].rpartition("/")[2]
+        if values[name].get("properties"):
+            return f"[{name}](#{name.lower()})"
+        return "an object without keys" if values[name].get("type") == "object" else _form(values[name], values)
+    if value.get("type") == "array":
+        return f"list of {_json_form(value.get('items', {}), values)}"
+    arms = [_json_form(arm, values) for arm in value.get("anyOf", ())]
+    return " or ".join(arms) if arms else _form(value, values)
 
 
 def command_line_page() -> str:
@@ -188,7 +208,7 @@ def _commands(command: Any, path: str) -> Iterator[str]:
 
 
 def _option_default(option: Any) -> str:
-    return "" if option.default in (None, False, ()) or callable(option.default) else f"`{option.default}`"
+    return "" if option.default in (None, False, (), "") or callable(option.default) else f"`{option.default}`"
 
 
 def main() -> int:
