@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -234,13 +235,10 @@ class Crashes:
         self.committed += words
 
     def _write_and_die(self, _: int, words: list[str]) -> None:
-        try:
-            with self.store.writing() as tx:
-                for word in words:
-                    append(tx, event(word))
-                raise Died
-        except Died:
-            return
+        with suppress(Died), self.store.writing() as tx:
+            for word in words:
+                append(tx, event(word))
+            raise Died
 
     def _hand_out(self, count: int, *, is_accepted: bool) -> None:
         for number, entry in opened(self.store).waiting(100_000)[:count]:
