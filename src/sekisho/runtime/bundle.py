@@ -14,10 +14,14 @@ from sekisho.runtime.uids import PERSON, SIZE
 HOME = "/home/operator"
 WRITABLE = ("/data", "/home", "/tmp")  # noqa: S108  the room's own folders
 
-_HIDDEN = ("acpi", "asound", "bus", "config.gz", "diskstats", "fs", "interrupts", "iomem", "ioports", "irq", "kallsyms", "kcore", "keys", "key-users", "kmsg",
-           "kpagecount", "kpageflags", "latency_stats", "modules", "mtrr", "partitions", "sched_debug", "schedstat", "scsi", "slabinfo", "softirqs", "swaps",
-           "sysrq-trigger", "timer_list", "timer_stats", "vmallocinfo", "zoneinfo", "driver", "dynamic_debug", "execdomains", "locks", "pressure")  # fmt: skip
+_HIDDEN = ("acpi", "asound", "bootconfig", "buddyinfo", "bus", "cgroups", "cmdline", "config.gz", "consoles", "crypto", "devices", "diskstats", "dma",
+           "driver", "dynamic_debug", "execdomains", "fb", "fs", "interrupts", "iomem", "ioports", "irq", "kallsyms", "kcore", "key-users", "keys",
+           "kmsg", "kpagecgroup", "kpagecount", "kpageflags", "latency_stats", "locks", "mdstat", "misc", "modules", "mtrr", "pagetypeinfo",
+           "partitions", "pressure", "sched_debug", "schedstat", "scsi", "slabinfo", "softirqs", "swaps", "sysrq-trigger", "timer_list",
+           "timer_stats", "vmallocinfo", "zoneinfo")  # fmt: skip
 _READ_ONLY = ("sys", "tty")
+# name: soft, hard. The kernel also adds the last two up over all rooms, and root's own, so each room gets a small share.
+_RLIMITS = {"CORE": (0, 0), "NOFILE": (1024, 4096), "SIGPENDING": (1024, 1024), "MSGQUEUE": (0, 0)}
 
 # A shell that the person may leave at any time without losing the room: only *leave*, or the end of the grant, ends it.
 _SHELL = """while :; do
@@ -33,7 +37,7 @@ class BundleFacts:
     session: str
     room: str
     root: Path
-    folders: Path  # holds data, home, tmp, shm, run and etc as the shim mounted them
+    folders: Path  # holds dev, data, home, tmp, shm, run and etc as the shim mounted them
     uid_base: int
     cgroup_path: str
     network_namespace: str
@@ -89,7 +93,7 @@ def _process(facts: BundleFacts) -> dict[str, object]:
         "env": [f"{name}={value}" for name, value in environment.items()],
         "cwd": "/",
         "capabilities": dict.fromkeys(("bounding", "effective", "inheritable", "permitted", "ambient"), none),
-        "rlimits": [{"type": "RLIMIT_CORE", "hard": 0, "soft": 0}, {"type": "RLIMIT_NOFILE", "hard": 4096, "soft": 1024}],
+        "rlimits": [{"type": f"RLIMIT_{name}", "soft": soft, "hard": hard} for name, (soft, hard) in _RLIMITS.items()],
         "noNewPrivileges": True,
     }
 
@@ -97,7 +101,7 @@ def _process(facts: BundleFacts) -> dict[str, object]:
 def _mounts(facts: BundleFacts) -> list[dict[str, object]]:
     mounts: list[dict[str, object]] = [
         {"destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid", "noexec", "nodev"]},
-        {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "noexec", "strictatime", "mode=755", "size=64k", "nr_inodes=64"]},
+        {"destination": "/dev", "type": "bind", "source": str(facts.folders / "dev"), "options": ["bind", "nosuid", "noexec", "private"]},
         {
             "destination": "/dev/pts",
             "type": "devpts",

@@ -7,6 +7,7 @@ the mounts, the network and all their bytes with them.
 import os
 import shutil
 import socket
+import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,12 @@ _ETC_BYTES = 4 << 20
 _BACKLOG = 256
 _FOLDERS = ("etc", "data", "home", "tmp")
 _BYTES_PER_INODE = 4096
+_DEV_BYTES = 64 << 10
+_SOCKET_MEMORY = "4096 16384 262144"  # bytes: least, at first, most; a socket keeps some of it even where the cgroup has no more to give
+_MOUNTS = (*_FOLDERS, "dev", "root", "image")
+# OCI runtime specification, config-linux.md "Default Devices"; numbers: kernel Documentation/admin-guide/devices.txt
+_DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
+_DEVICE_LINKS = {"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2", "ptmx": "pts/ptmx"}
 
 
 def enter_namespaces() -> None:
@@ -31,6 +38,8 @@ def enter_namespaces() -> None:
     kernel.forget_propagation()
     netlink.raise_loopback()
     netlink.make_local(*SYNTHETIC_NETWORK)
+    for direction in ("rmem", "wmem"):
+        Path(f"/proc/sys/net/ipv4/tcp_{direction}").write_text(_SOCKET_MEMORY, encoding="ascii")
 
 
 @dataclass(slots=True)
@@ -75,12 +84,8 @@ def _listen(address: tuple[str, int]) -> socket.socket:
 def mount_folders(paths: SessionPaths, spec: SessionSpec, uid_base: int, image: Path) -> None:
     """The image, read-only and with ids shifted to the session's range; and the folders in memory, limited and never swapped."""
     paths.bundle.mkdir(parents=True)
-    paths.root.mkdir()
-    namespace = kernel.user_namespace(uid_base, SIZE)
-    try:
-        kernel.bind_with_ids(image, paths.root, namespace)
-    finally:
-        os.close(namespace)
+    _mount_image(paths, uid_base, image)
+    _mount_devices(paths.folder / "dev", uid_base)
     limits = spec.limits
     for name, limit in zip(_FOLDERS, (_ETC_BYTES, limits.data_bytes, limits.home_bytes, limits.tmp_bytes), strict=True):
         (paths.folder / name).mkdir()
@@ -91,6 +96,42 @@ def mount_folders(paths: SessionPaths, spec: SessionSpec, uid_base: int, image: 
         _own_folder(paths.folder / "tmp" / inner, uid_base + PERSON, mode)
     _furnish_home(paths, uid_base + PERSON)
     _write_etc(paths, spec)
+
+
+def _mount_image(paths: SessionPaths, uid_base: int, image: Path) -> None:
+    """Under an overlay of the session's own: files of the image itself are the same inodes in every session, through which one could watch
+    (inotify) and lock (flock) what another does."""
+    namespace = kernel.user_namespace(uid_base, SIZE)
+    shifted, nothing = paths.folder / "image", paths.folder / "nothing"
+    for folder in (shifted, nothing, paths.root):
+        folder.mkdir()
+    os.chown(nothing, uid_base, uid_base)  # the room's / takes its owner from here
+    try:
+        kernel.bind_with_ids(image, shifted, namespace)
+    finally:
+        os.close(namespace)
+    layers = [os.open(folder, os.O_PATH | os.O_CLOEXEC) for folder in (nothing, shifted)]
+    try:  # named by descriptor: the room reads these options in its mountinfo, and paths of the machine are not its business
+        options = "lowerdir=" + ":".join(f"/proc/self/fd/{layer}" for layer in layers)
+        kernel.mount("sekisho", paths.root, "overlay", kernel.MS_RDONLY | kernel.MS_NOSUID | kernel.MS_NODEV, options)
+    finally:
+        for layer in layers:
+            os.close(layer)
+
+
+def _mount_devices(target: Path, uid_base: int) -> None:
+    """The room's /dev, with device files of its own: those that a runtime binds are the machine's, the same inodes for everybody."""
+    target.mkdir()
+    kernel.mount("sekisho", target, "tmpfs", kernel.MS_NOSUID | kernel.MS_NOEXEC, f"size={_DEV_BYTES},nr_inodes=64,mode=0755,uid={uid_base},gid={uid_base}")
+    for name, (major, minor) in _DEVICES.items():
+        os.mknod(target / name, stat.S_IFCHR, os.makedev(major, minor))
+        (target / name).chmod(0o666)
+    for name, aim in _DEVICE_LINKS.items():
+        (target / name).symlink_to(aim)
+    for name in ("pts", "shm"):
+        (target / name).mkdir()
+    (target / "console").touch()
+    os.chown(target / "console", uid_base, uid_base)
 
 
 def mount_memory(target: Path, limit_bytes: int) -> None:
@@ -147,11 +188,11 @@ def unmount_folders(paths: SessionPaths) -> Unmounted:
     """Let go of everything `mount_folders` made, and count what that destroys. Run when no process of the room is left."""
     mounts = data_bytes = files = 0
     clean = True
-    for name in (*_FOLDERS, "root"):
+    for name in _MOUNTS:
         target = paths.folder / name
         if not os.path.ismount(target):
             continue
-        if name != "root":
+        if name in _FOLDERS:
             used = os.statvfs(target)
             data_bytes += (used.f_blocks - used.f_bfree) * used.f_frsize
             files += used.f_files - used.f_ffree
