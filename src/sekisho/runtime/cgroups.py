@@ -15,6 +15,7 @@ from typing import Protocol
 
 ROOT = Path("/sys/fs/cgroup")
 CPU_PERIOD_MICROSECONDS = 100_000
+_SOCKETS_SHARE = 8  # version 1 counts what lies in TCP and UDP sockets apart: this part of the memory limit, on top of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +157,9 @@ class SplitCgroup:
         _write(memory / "memory.swappiness", "0")
         with suppress(FileNotFoundError):  # there is no such file without swap accounting
             _write(memory / "memory.memsw.limit_in_bytes", str(limits.memory_bytes))
+        for part in (memory, *(memory / child for child in children)):  # a cgroup counts what its sockets hold only if it has a limit of its own
+            with suppress(FileNotFoundError):  # a later kernel without version 1 accounting of sockets
+                _write(part / "memory.kmem.tcp.limit_in_bytes", str(limits.memory_bytes // _SOCKETS_SHARE))
         _write(self._folder("pids") / "pids.max", str(limits.processes))
         _write(self._folder("cpu") / "cpu.cfs_period_us", str(CPU_PERIOD_MICROSECONDS))
         _write(self._folder("cpu") / "cpu.cfs_quota_us", str(int(limits.cpu * CPU_PERIOD_MICROSECONDS)))
