@@ -27,6 +27,10 @@ _AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK = 1, 2, 10, 16
 _SOCK_STREAM, _SOCK_DGRAM, _TYPE = 1, 2, 0xF  # the rest of `type` is SOCK_CLOEXEC and SOCK_NONBLOCK
 _IPPROTO_TCP, _IPPROTO_UDP, _NETLINK_ROUTE = 6, 17, 0
 
+# socket(7): SO_ATTACH_FILTER, _BPF, _REUSEPORT_CBPF, _REUSEPORT_EBPF. Programs in the kernel, out of one store of compiled code for the whole machine: a
+# room that filled it would stop every new room's own filter.
+_SOL_SOCKET, _SOCKET_FILTERS = 1, (26, 50, 51, 52)
+
 # mknod(2): kinds of file that are no device
 _S_IFMT, _S_IFREG, _S_IFIFO, _S_IFSOCK = 0xF000, 0x8000, 0x1000, 0xC000
 
@@ -37,7 +41,7 @@ access chdir chmod chown close close_range copy_file_range creat dup dup2 dup3 f
 fchownat fcntl fdatasync fgetxattr flistxattr flock fremovexattr fsetxattr fstat fstatfs fsync ftruncate futimesat getcwd getdents getdents64 getxattr
 inotify_add_watch inotify_init inotify_init1 inotify_rm_watch lchown lgetxattr link linkat listxattr llistxattr lremovexattr lseek lsetxattr lstat mkdir
 mkdirat newfstatat open openat openat2 pread64 preadv preadv2 pwrite64 pwritev pwritev2 read readahead readlink readlinkat readv removexattr rename renameat
-renameat2 rmdir sendfile setxattr splice stat statfs statx symlink symlinkat sync sync_file_range syncfs tee truncate umask unlink unlinkat utime
+renameat2 rmdir sendfile setxattr splice stat statfs statx symlink symlinkat sync_file_range syncfs tee truncate umask unlink unlinkat utime
 utimensat utimes write writev
 """
 
@@ -71,7 +75,7 @@ timer_getoverrun timer_gettime timer_settime times uname
 """
 
 _SOCKETS = """
-accept accept4 bind connect getpeername getsockname getsockopt listen recvfrom recvmmsg recvmsg sendmmsg sendmsg sendto setsockopt shutdown
+accept accept4 bind connect getpeername getsockname getsockopt listen recvfrom recvmmsg recvmsg sendmmsg sendmsg sendto shutdown
 """
 
 ALLOWED = tuple(f"{_FILES}{_WAITING}{_MEMORY}{_PROCESSES}{_SYNCHRONISATION}{_TIME_AND_MACHINE}{_SOCKETS}".split())
@@ -92,6 +96,8 @@ def profile(machine: str) -> dict[str, Any]:
             {"names": list(ALLOWED), "action": "SCMP_ACT_ALLOW"},
             # its flags lie in memory, where no filter sees them; ENOSYS makes libraries fall back to clone
             {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": errno.ENOSYS},
+            # it would flush the machine's disks, the log's among them, as often as a room likes; a room has nothing on a disk: done
+            {"names": ["sync"], "action": "SCMP_ACT_ERRNO", "errnoRet": 0},
             *_argument_rules(),
         ],
     }
@@ -105,6 +111,8 @@ def _argument_rules() -> list[dict[str, Any]]:
         *(_allow("mknod", (1, _S_IFMT, kind)) for kind in kinds_of_file),
         *(_allow("mknodat", (2, _S_IFMT, kind)) for kind in kinds_of_file),
         *(_allow("personality", (0, _INT, value)) for value in (_PERSONALITY_LINUX, _PERSONALITY_ASK)),
+        *(_allow("setsockopt", (1, mask, value)) for mask, value in everything_but((_SOL_SOCKET,))),
+        *(_allow("setsockopt", (1, _INT, _SOL_SOCKET), (2, mask, value)) for mask, value in everything_but(_SOCKET_FILTERS)),
         *(_allow("socket", *conditions) for conditions in _sockets()),
         _allow("socketpair", (0, _INT, _AF_UNIX)),
     ]
