@@ -11,8 +11,8 @@ def token() -> str:
 
 
 def fingerprint(secret: str) -> str:
-    """SHA-256, hex: what is stored of a token and looked up by."""
-    return hashlib.sha256(secret.encode()).hexdigest()
+    """SHA-256, hex: what is stored of a token and looked up by. Of any text: JSON brings half surrogate pairs too."""
+    return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
 
 
 def identifier(prefix: str) -> str:
