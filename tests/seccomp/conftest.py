@@ -3,7 +3,9 @@
 import json
 import platform
 import subprocess
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -26,28 +28,26 @@ def image() -> Path:
 
 
 @pytest.fixture(scope="session")
-def container(image: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def container(image: Path) -> Iterator[Run]:
     """`run(arguments, standard input, profile)`: one container, from start to end. Its mounts live in a mount namespace that dies with it."""
-    folder = tmp_path_factory.mktemp("container")
-    (folder / "root").mkdir()
+    with tempfile.TemporaryDirectory(prefix="seccomp-test-") as name:  # not tmp_path: the room's root must be able to walk to it
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "root").mkdir()
+        yield partial(_run, image, folder)
 
-    def run(arguments: list[str], given: str = "", profile: dict[str, Any] | None = None) -> subprocess.CompletedProcess[str]:
-        (folder / "config.json").write_text(json.dumps(_config(arguments, seccomp.profile(platform.machine()) if profile is None else profile)))
-        name = f"seccomp-{uuid4().hex[:12]}"
-        script = 'mount -t squashfs -o loop,ro,nosuid,nodev "$1" "$2/root" && exec runc --root "$2/state" run --bundle "$2" "$3"'
-        try:
-            return subprocess.run(
-                ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", str(image), str(folder), name],
-                input=given, capture_output=True, text=True, timeout=SECONDS, check=False,
-            )  # fmt: skip
-        finally:
-            subprocess.run(["runc", "--root", str(folder / "state"), "delete", "--force", name], capture_output=True, check=False)
 
-    folder.chmod(0o755)
-    for parent in folder.parents:
-        if parent.owner() == "root" and parent.name.startswith("pytest-"):
-            parent.chmod(0o711)
-    return run
+def _run(image: Path, folder: Path, arguments: list[str], given: str = "", profile: dict[str, Any] | None = None) -> subprocess.CompletedProcess[str]:
+    (folder / "config.json").write_text(json.dumps(_config(arguments, seccomp.profile(platform.machine()) if profile is None else profile)))
+    name = f"seccomp-{uuid4().hex[:12]}"
+    script = 'mount -t squashfs -o loop,ro,nosuid,nodev "$1" "$2/root" && exec runc --root "$2/state" run --bundle "$2" "$3"'
+    try:
+        return subprocess.run(
+            ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", str(image), str(folder), name],
+            input=given, capture_output=True, text=True, timeout=SECONDS, check=False,
+        )  # fmt: skip
+    finally:
+        subprocess.run(["runc", "--root", str(folder / "state"), "delete", "--force", name], capture_output=True, check=False)
 
 
 def _config(arguments: list[str], profile: dict[str, Any]) -> dict[str, Any]:

@@ -222,7 +222,7 @@ def _run_trials() -> Mapping[str, str]:
     try:
         found = json.loads(done.stdout)
     except ValueError:
-        return dict.fromkeys(_TRIALS, done.stderr.strip()[-200:] or "could not be tried")
+        return dict.fromkeys(_TRIALS, done.stderr.strip()[-200:] or f"the trial ended with {done.returncode}")
     return {str(name): str(problem) for name, problem in found.items()}
 
 
