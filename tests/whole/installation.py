@@ -1,4 +1,5 @@
-"""A whole installation for tests and benchmarks: `sekisho up --demo` as a newcomer starts it, its people signed in, its processes to kill, and everything cleaned up after."""
+"""A whole installation for tests and benchmarks: `sekisho up --demo` as a newcomer starts it, its people signed in, its processes to kill,
+and everything cleaned up after."""
 
 import contextlib
 import json

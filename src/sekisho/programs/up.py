@@ -20,11 +20,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+import sekisho
 from sekisho.model.errors import Trouble
 from sekisho.programs import PROCESSES
 from sekisho.programs.certificates import fingerprint, make_authority, make_certificate
 from sekisho.programs.demo import write_demo
 from sekisho.programs.folders import give, make_folders
+from sekisho.programs.reach import make_reachable
 from sekisho.programs.start import run_program
 from sekisho.programs.web import Addresses, addresses
 from sekisho.settings import DEFAULT_STATE, SERVICES, Installation, Settings, make_installation, read_settings
@@ -126,6 +128,7 @@ def up(*, state: Path, listen: str | None, demo: bool) -> None:
             write_demo(installation)
         settings = read_settings(installation.state)
         where = addresses(settings, listen)
+        make_reachable(_needed(installation, settings))
         _make_certificates(installation, settings, where)
         links = _prepare_store(installation, where, demo=demo)
         kernel.adopt_orphans()
@@ -136,6 +139,13 @@ def up(*, state: Path, listen: str | None, demo: bool) -> None:
             supervisor.run()
         finally:
             supervisor.stop()
+
+
+def _needed(installation: Installation, settings: Settings) -> list[Path]:
+    """What the processes read: state, code, images, sources."""
+    code = [Path(sys.prefix), Path(sys.base_prefix), Path(sekisho.__file__).parent]
+    files = [path for path in (settings.egress.trust, settings.web.certificate, settings.web.key) if path]
+    return [installation.state, *code, settings.runtime.images, *settings.sources.values(), *files]
 
 
 @contextmanager
