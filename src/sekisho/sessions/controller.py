@@ -118,8 +118,8 @@ class Controller:
             _log.exception("a round could not look at the world")
             return ROUND_SECONDS
         self._looked_at = self.world.clock.boottime()
-        self.kick()
         pauses = [self._begin(step) for step in planned]
+        asyncio.get_running_loop().call_soon(self.kick)  # after the steps have begun: shipping writes to the store
         self._drop_old_attempts({_key(step) for step in planned})
         instant = planning.next_instant(facts)
         until = ROUND_SECONDS if instant is None else (instant - facts.now) / timedelta(seconds=1)

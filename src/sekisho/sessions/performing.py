@@ -98,7 +98,6 @@ class Performer:
                 records.open_session(store, request, now=now)
             case steps.CreateSession(session):
                 await self._create(session)
-        self._parts.kick()
 
     async def _cut(self, connection: str, reason: str) -> None:
         self._doors.cut(connection, reason)
