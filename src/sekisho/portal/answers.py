@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from sekisho.model.people import Channel
@@ -14,7 +15,7 @@ from sekisho.model.reasons import Reason
 from sekisho.policy.verdict import Deny
 from sekisho.portal import wording
 from sekisho.portal.api.bodies import Malformed, MalformedItem, Refusal
-from sekisho.portal.door import Refused, Visit, stranger
+from sekisho.portal.door import Refused, Visit, record_refusal, stranger
 from sekisho.portal.inputs import own_path
 from sekisho.portal.rendering import go, page, take_sign_in
 
@@ -28,6 +29,8 @@ def add_answers(app: FastAPI, *, headers: Mapping[str, str]) -> None:
 
     async def on_refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, Refused)
+        if not error.is_written:
+            await run_in_threadpool(record_refusal, request, _visit(request), error.refusal)
         return answer_refusal(request, error.refusal)
 
     async def on_malformed(request: Request, error: Exception) -> Response:

@@ -47,11 +47,12 @@ class Rule(StrEnum):
 
 
 class Refused(Exception):
-    """A Deny on its way to the answer; `portal.answers` shows it as a page or as JSON."""
+    """A Deny on its way to the answer; `portal.answers` shows it as a page or as JSON, and writes it to the log if nobody has yet (`is_written`)."""
 
-    def __init__(self, refusal: Deny) -> None:
+    def __init__(self, refusal: Deny, *, is_written: bool = False) -> None:
         super().__init__(str(refusal.reason))
         self.refusal = refusal
+        self.is_written = is_written
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +100,17 @@ def rule_of(endpoint: object) -> Rule | None:
 
 
 def granted(outcome: T | Deny) -> T:
-    """The outcome of an act, or its refusal on the way to the answer."""
+    """The outcome of an act, or its refusal, which the act has written, on the way to the answer."""
     if isinstance(outcome, Deny):
-        raise Refused(outcome)
+        raise Refused(outcome, is_written=True)
     return outcome
+
+
+def seen(found: T | Deny) -> T:
+    """What was looked at, or that it may not be seen, on the way to the answer."""
+    if isinstance(found, Deny):
+        raise Refused(found)
+    return found
 
 
 async def door(request: Request) -> Visit:
@@ -142,9 +150,8 @@ def _admit(request: Request, found_token: str) -> Visit:
     request.state.visit = visit
     refusal = _refusal(request, rule=rule, found=found, visit=visit, found_token=found_token)
     if refusal is not None:
-        if secret or refusal.reason is not Reason.NOT_SIGNED_IN:  # that somebody came without any sign-in is no act of anybody
-            _record(request, visit, refusal)
-        raise Refused(refusal)
+        nobody_did_anything = not secret and refusal.reason is Reason.NOT_SIGNED_IN
+        raise Refused(refusal, is_written=nobody_did_anything)
     return visit
 
 
@@ -235,13 +242,15 @@ def _address(request: Request, portal: Portal) -> str:
     return caller_address(peer=peer, forwarded=request.headers.getlist("x-forwarded-for"), trusted=portal.trusted)
 
 
-def _record(request: Request, visit: Visit, refusal: Deny) -> None:
-    """The route's own pattern, never the address as sent: that may hold a secret."""
+def record_refusal(request: Request, visit: Visit, refusal: Deny) -> None:
+    """Write a refusal to the log, as `refusals` allows. It names the route's own pattern, never the address as sent: that may hold a secret."""
     by = visit.sign_in.person.name if visit.sign_in is not None else ""
     more = visit.portal.tally.to_write(by or visit.address, str(refusal.reason), now=visit.now)
     if more is None:
         return
     details: dict[str, object] = {"method": request.method, "path": request.scope["route"].path}
+    if refusal.facts:
+        details["facts"] = dict(refusal.facts)
     if more:
         details["more"] = more
     event = Event(EventKind.ACCESS_REFUSED, visit.now, by=by, address=visit.address, channel=str(visit.channel), reason=str(refusal.reason), details=details)

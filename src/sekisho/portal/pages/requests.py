@@ -9,7 +9,7 @@ from sekisho.model.reasons import Reason
 from sekisho.model.session import Request
 from sekisho.policy.verdict import Deny
 from sekisho.portal import acting, looking
-from sekisho.portal.door import Rule, Visit, door, granted, open_to
+from sekisho.portal.door import Rule, Visit, door, granted, open_to, seen
 from sekisho.portal.inputs import RequestId, parse_duration
 from sekisho.portal.pages.confirming import confirm
 from sekisho.portal.rendering import go, live_news, live_part, page
@@ -82,7 +82,7 @@ def extend(here: Here, request: RequestId, duration: Annotated[str, Form(max_len
 @ROUTER.get("/requests/{request}/end")
 @open_to(Rule.SIGNED_IN)
 def end_question(here: Here, request: RequestId) -> Response:
-    card = granted(looking.one(here, request))
+    card = seen(looking.one(here, request))
     facts = {"person": card.person, "title": card.title}
     return confirm(here, "end", facts=facts, action=f"/requests/{request}/end", back="/" if card.is_mine else "/decisions")
 
@@ -94,7 +94,7 @@ def end(here: Here, request: RequestId) -> Response:
 
 
 def _one(here: Visit, request: str, *, refusal: Deny | None = None) -> Response:
-    card = granted(looking.one(here, request))
+    card = seen(looking.one(here, request))
     status = 403 if refusal is not None else 200
     return page(here, "request.html", status=status, card=card, refusal=refusal, typed_duration="30m")
 

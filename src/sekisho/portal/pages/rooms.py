@@ -95,7 +95,7 @@ def ask(  # noqa: PLR0917  FastAPI gives them by name
     if not isinstance(outcome, Deny):
         return go("/")
     if room is None:
-        raise Refused(outcome)
+        raise Refused(outcome, is_written=True)
     return _form(here, room, typed, status=403, refusal=outcome)
 
 

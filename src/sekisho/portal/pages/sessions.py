@@ -7,7 +7,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from sekisho.model.session import request_id
 from sekisho.portal import acting, looking
-from sekisho.portal.door import Rule, Visit, door, granted, open_to
+from sekisho.portal.door import Rule, Visit, door, granted, open_to, seen
 from sekisho.portal.inputs import SessionId
 from sekisho.portal.pages.confirming import confirm
 from sekisho.portal.rendering import go
@@ -28,7 +28,7 @@ def enter(here: Here, session: SessionId) -> Response:
 @ROUTER.get("/sessions/{session}/leave")
 @open_to(Rule.SIGNED_IN)
 def leave_question(here: Here, session: SessionId) -> Response:
-    card = granted(looking.one(here, request_id(session)))
+    card = seen(looking.one(here, request_id(session)))
     return confirm(here, "leave", facts={"title": card.title}, action=f"/sessions/{session}/leave", back="/")
 
 

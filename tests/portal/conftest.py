@@ -1,0 +1,20 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.portal.portal_house import House, forget_migrated
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    made = House(tmp_path)
+    made.settle()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_store_left() -> Iterator[None]:
+    yield
+    forget_migrated()
