@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+import uvloop
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -212,7 +213,7 @@ def installation(folder: Path) -> Iterator[Installation]:
             await serving
             listener.close()
 
-    thread = threading.Thread(target=lambda: asyncio.run(run()))
+    thread = threading.Thread(target=lambda: uvloop.run(run()))
     thread.start()
     try:
         assert is_up.wait(20)

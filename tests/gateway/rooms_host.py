@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import uvicorn
+import uvloop
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -356,7 +357,7 @@ def with_rooms_host(tmp_path: Path, story: Callable[[RoomsHost], Awaitable[None]
         async with rooms_host(tmp_path, **more) as host:
             await story(host)
 
-    asyncio.run(told())
+    uvloop.run(told())  # the loop that the gateway process has
 
 
 def make_certificate(folder: Path) -> tuple[Path, Path]:

@@ -1,6 +1,5 @@
 """The terminal's page in a real headless Chromium, against the real gateway and a real bash."""
 
-import asyncio
 import contextlib
 import json
 import re
@@ -10,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import uvloop
 from playwright.async_api import Page, async_playwright, expect
 from tests.gateway.rooms_host import PORTAL, RoomsHost, rooms_host, until
 
@@ -56,7 +56,7 @@ def tell(tmp_path: Path, story: Callable[[RoomsHost], Awaitable[None]]) -> None:
         async with rooms_host(tmp_path, timings=Timings(answer=3.0, reason=0.05)) as host:
             await story(host)
 
-    asyncio.run(told())
+    uvloop.run(told())
 
 
 def test_the_page_opens_the_terminal_in_the_persons_language_and_takes_japanese_under_a_strict_policy(tmp_path: Path) -> None:

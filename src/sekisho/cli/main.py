@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from sekisho.cli import log, people, requests, sessions
+from sekisho.cli import log, machine, people, requests, sessions
 from sekisho.cli.portal import Refused
 from sekisho.cli.showing import tell
 from sekisho.model.errors import Trouble
@@ -20,7 +20,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for part in (people, requests, sessions, log):
+for part in (people, requests, sessions, log, machine):
     part.register(app)
 
 

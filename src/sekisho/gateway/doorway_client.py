@@ -124,7 +124,8 @@ class DoorwayClient(Doorway):
         try:
             if not self._say(question(number)):
                 return None
-            return await asyncio.wait_for(answer, self._answer_seconds)
+            async with asyncio.timeout(self._answer_seconds):
+                return await answer
         except TimeoutError:
             return None
         finally:

@@ -41,7 +41,8 @@ async def open_terminal(path: Path, *, capability: str, answer_seconds: float) -
         raise OpenFailed("agent-away") from error
     try:
         channel.send(messages.render(Open(_NUMBER, capability)))
-        packet, descriptors = await asyncio.wait_for(_received(channel), answer_seconds)
+        async with asyncio.timeout(answer_seconds):
+            packet, descriptors = await _received(channel)
     except ChannelClosed as error:
         raise OpenFailed("agent-away") from error
     except TimeoutError as error:

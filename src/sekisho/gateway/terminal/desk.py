@@ -183,6 +183,7 @@ def _welcome(admitted: Admitted, *, now: float) -> wire.Admitted:
 
 async def _set_or_timeout(event: asyncio.Event, seconds: float) -> None:
     try:
-        await asyncio.wait_for(event.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            await event.wait()
     except TimeoutError:
         return

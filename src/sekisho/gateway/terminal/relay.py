@@ -1,4 +1,8 @@
-"""One WebSocket, from its first message to its last word: ticket, entry, bytes both ways, a question to control every minute, the end."""
+"""One WebSocket, from its first message to its last word: ticket, entry, bytes both ways, a question to control every minute, the end.
+
+Time limits here and in the doorway are `asyncio.timeout`, never `wait_for`: before Python 3.12 that one swallows a cancellation that meets an answer,
+and the task of a connection that is over would go on for ever.
+"""
 
 import asyncio
 import logging
@@ -32,7 +36,8 @@ class Relay:
         """Until it is over. The socket's host and origin have been checked; `address` is the person's."""
         await socket.accept()
         try:
-            hello = wire.parse_hello(await asyncio.wait_for(_receive_text(socket), self._timings.first_message))
+            async with asyncio.timeout(self._timings.first_message):
+                hello = wire.parse_hello(await _receive_text(socket))
         except (TimeoutError, wire.MalformedMessage):
             await self._last_word(socket, None, code=_POLICY)
             return
