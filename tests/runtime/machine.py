@@ -215,7 +215,7 @@ class Machine:
 
     def leftovers(self, session: str) -> list[str]:
         """Everything on the machine that still speaks of a session: processes, mounts, cgroups, files, its uid lease, the runtime's memory."""
-        found = [f"process {pid}" for pid in survivors(self.bases[session], frozenset())]
+        found = [f"process {pid}" for pid in survivors(self.bases[session], self.run / "s" / session)]
         found += [f"cgroup {session}"] if session in cgroups.owners(f"sekisho-{self.instance}") else []
         found += [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if session in line]
         found += [str(path) for path in self.run.rglob("*") if session in path.name]

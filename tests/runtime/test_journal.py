@@ -131,7 +131,7 @@ def test_what_a_full_spool_refuses_stays_noted_and_comes_later(tmp_path):
 def test_a_record_reads_back_as_it_was(tmp_path):
     spool = spool_in(tmp_path)
     journal = Journal(paths_in(tmp_path), spool, now)
-    record = Record(SPEC, 2_000_000_000, 12.5, shim=7, shim_started="99", namespaces=frozenset({"net:[1]"}), told_ready=True)
+    record = Record(SPEC, 2_000_000_000, 12.5, shim=7, shim_started="99", told_ready=True)
     journal.note(record, EventKind.SESSION_READY, reason="left", details={"a": [1]})
     journal.save(record)
     assert next(iter(journal.load())) == record

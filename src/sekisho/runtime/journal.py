@@ -42,7 +42,6 @@ class Record:
     boot_deadline: float
     shim: int = 0
     shim_started: str = ""
-    namespaces: frozenset[str] = frozenset()
     told_ready: bool = False
     lease_frozen: bool = False
     over: SessionSeen | None = None
@@ -127,7 +126,6 @@ def _rendered(record: Record) -> bytes:
             "boot_deadline": record.boot_deadline,
             "shim": record.shim,
             "shim_started": record.shim_started,
-            "namespaces": sorted(record.namespaces),
             "told_ready": record.told_ready,
             "lease_frozen": record.lease_frozen,
             "over": messages.render(Changed(record.over)).decode() if record.over else None,
@@ -145,7 +143,6 @@ def _parsed(content: bytes) -> Record:
         boot_deadline=found["boot_deadline"],
         shim=found["shim"],
         shim_started=found["shim_started"],
-        namespaces=frozenset(found["namespaces"]),
         told_ready=found["told_ready"],
         lease_frozen=found["lease_frozen"],
         over=messages.parse(found["over"].encode(), (Changed,)).seen if found["over"] else None,

@@ -26,7 +26,7 @@ from sekisho.runtime.paths import AgentPaths
 from sekisho.runtime.protocol import Certificate, Changed, RuntimeState, SessionSeen, SessionSpec
 from sekisho.runtime.shim import ShimFacts, Stager, live
 from sekisho.runtime.shim_protocol import EndAt, EndNow, FromShim, Given, Hold, Renewed, Want
-from sekisho.runtime.undo import destroy, namespaces_of, survivors
+from sekisho.runtime.undo import destroy, survivors
 from sekisho.system.clock import Clock
 from sekisho.system.packets import Channel, ChannelClosed, Listener, connect
 
@@ -207,7 +207,7 @@ class Keeper:
         prefix = facts.paths.instance + "/"
         for owner, base in uids.leased_by(prefix, folder=facts.uid_folder).items():
             record = self._kept.get(owner.removeprefix(prefix))
-            if (record is None or record.record.over is not None) and not survivors(base, frozenset()):
+            if (record is None or record.record.over is not None) and not survivors(base, facts.paths.session(owner.removeprefix(prefix)).folder):
                 uids.give_back(base, owner, folder=facts.uid_folder)
         for stray in facts.paths.sessions.glob("*.sock*"):
             if stray.name.partition(".")[0] not in self._kept:
@@ -252,9 +252,6 @@ class Keeper:
 
     def _learn(self, kept: Kept, seen: SessionSeen) -> None:
         kept.seen = seen
-        if not kept.record.namespaces:
-            kept.record.namespaces = namespaces_of(kept.record.shim) - namespaces_of(os.getpid())
-            self._journal.save(kept.record)
         if note_change(self._journal, kept.record, seen, self._facts.paths.session(kept.record.session).manifest):
             self._journal_flush(kept.record)
         self._on_change(seen)
@@ -317,7 +314,8 @@ class Keeper:
     def _kill_survivors(self, record: Record) -> bool:
         """Whoever is of the session and still runs, in its cgroup or not. True when nobody is left."""
         deadline = time.monotonic() + SURVIVOR_SECONDS
-        while left := survivors(record.uid_base, record.namespaces):
+        folder = self._facts.paths.session(record.session).folder
+        while left := survivors(record.uid_base, folder):
             if time.monotonic() > deadline:
                 return False
             for pid in left:

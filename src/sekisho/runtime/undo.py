@@ -37,27 +37,17 @@ def destroy(paths: SessionPaths, group: Cgroup, *, uid_base: int, runtime: str) 
     )
 
 
-def survivors(uid_base: int, namespaces: frozenset[str]) -> set[int]:
-    """Processes of the machine that are of a session: by a uid of its range, or by its network or mount namespace (`net:[N]`, `mnt:[N]`)."""
-    found = set()
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit() and _is_of(process, uid_base, namespaces):
-            found.add(int(process.name))
-    return found
+def survivors(uid_base: int, folder: Path) -> set[int]:
+    """Processes of the machine that are of a session: by a uid of its range, or because they stand in a mount namespace that holds its folders.
+
+    Never by the number of a namespace: the kernel gives a freed number to the next one at once.
+    """
+    return {int(process.name) for process in Path("/proc").iterdir() if process.name.isdigit() and _is_of(process, uid_base, f" {folder}/")}
 
 
-def namespaces_of(pid: int) -> frozenset[str]:
-    """The names of a process's network and mount namespaces; empty if it is gone."""
-    found = set()
-    for kind in ("net", "mnt"):
-        with suppress(OSError):
-            found.add(str(Path(f"/proc/{pid}/ns/{kind}").readlink()))
-    return frozenset(found)
-
-
-def _is_of(process: Path, uid_base: int, namespaces: frozenset[str]) -> bool:
+def _is_of(process: Path, uid_base: int, mounted: str) -> bool:
     with suppress(OSError):
         if uid_base <= process.stat().st_uid < uid_base + SIZE:
             return True
-        return bool(namespaces and namespaces_of(int(process.name)) & namespaces)
+        return mounted in (process / "mountinfo").read_text(encoding="utf-8", errors="replace")
     return False

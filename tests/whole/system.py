@@ -55,7 +55,7 @@ class Whole:
     port: int = field(default_factory=free_port)
     links: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[str] | None = None
-    output: list[str] = field(default_factory=list)
+    clients: list[httpx.Client] = field(default_factory=list)
 
     @property
     def origin(self) -> str:
@@ -106,6 +106,7 @@ class Whole:
         """An API client; signed in as `name`, whose password is set through the link the first time."""
         context = ssl.create_default_context(cafile=str(self.authority))
         client = httpx.Client(base_url=self.origin, transport=LoopbackTransport(verify=context), timeout=30)
+        self.clients.append(client)
         if name is not None:
             if name in self.links:
                 self.set_password(name)
@@ -193,6 +194,8 @@ class Whole:
         return found
 
     def clean(self) -> None:
+        for client in self.clients:
+            client.close()
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
@@ -225,7 +228,9 @@ class Prompt:
     def __init__(self, whole: Whole, url: str, ticket: str) -> None:
         context = ssl.create_default_context(cafile=str(whole.authority))
         host, port = re.fullmatch(r"wss://([^:/]+):(\d+)/.*", url).groups()
-        self._socket = connect_websocket(url, sock=socket.create_connection(("127.0.0.1", int(port))), ssl=context, server_hostname=host, compression=None)
+        plain = socket.create_connection(("127.0.0.1", int(port)))
+        self._ends = contextlib.ExitStack()
+        self._socket = self._ends.enter_context(connect_websocket(url, sock=plain, ssl=context, server_hostname=host, compression=None))
         self._socket.send(json.dumps({"ticket": ticket, "columns": 120, "rows": 40}))
         self.said: dict = json.loads(self._socket.recv(timeout=PATIENCE_SECONDS))
         self.ended: dict | None = None
@@ -270,7 +275,7 @@ class Prompt:
         self._socket.send(json.dumps({"leave": True}))
 
     def close(self) -> None:
-        self._socket.close()
+        self._ends.close()
 
 
 @contextlib.contextmanager
