@@ -129,16 +129,11 @@ def _void_links(tx: Connection, name: str, *, now: datetime) -> None:
 
 def _end_requests(tx: Connection, name: str, by: str) -> Mapping[str, list[str]]:
     """What was granted ends; what was asked for is denied. Gives the ids of both, for the event."""
-    over = {
-        RequestState.APPROVED: {"state": RequestState.ENDED.value, "ended_by": by, "end_reason": EndReason.PERSON_DISABLED.value},
-        RequestState.PENDING: {"state": RequestState.DENIED.value, "decided_by": by, "end_reason": EndReason.PERSON_DISABLED.value},
-    }
-    ids = {state: _request_ids(tx, name, state) for state in over}
-    for state, values in over.items():
-        tx.execute(update(requests).where(requests.c.id.in_(ids[state])).values(**values))
-    return {"grants_ended": ids[RequestState.APPROVED], "requests_denied": ids[RequestState.PENDING]}
-
-
-def _request_ids(tx: Connection, name: str, state: RequestState) -> list[str]:
-    wanted = select(requests.c.id).where(requests.c.person == name, requests.c.state == state.value).order_by(requests.c.id).with_for_update()
-    return list(tx.execute(wanted).scalars())
+    alive = (requests.c.person == name, requests.c.state.in_([RequestState.PENDING.value, RequestState.APPROVED.value]))
+    found = tx.execute(select(requests.c.id, requests.c.state).where(*alive).order_by(requests.c.id).with_for_update()).all()
+    granted = [row.id for row in found if row.state == RequestState.APPROVED.value]
+    asked = [row.id for row in found if row.state == RequestState.PENDING.value]
+    over = {"end_reason": EndReason.PERSON_DISABLED.value}
+    tx.execute(update(requests).where(requests.c.id.in_(granted)).values(state=RequestState.ENDED.value, ended_by=by, **over))
+    tx.execute(update(requests).where(requests.c.id.in_(asked)).values(state=RequestState.DENIED.value, decided_by=by, **over))
+    return {"grants_ended": granted, "requests_denied": asked}

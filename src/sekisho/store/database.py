@@ -1,7 +1,9 @@
 """One store on two databases: SQLite in a file (the default) or PostgreSQL by URL. Everything that opens transactions lives here.
 
 A writing transaction on SQLite is the only one (BEGIN IMMEDIATE); on PostgreSQL it is READ COMMITTED, and whoever decides on a row locks it first
-(`select(...).with_for_update()`, which SQLite leaves out), in the order people, requests, sessions, so that both databases resolve races alike.
+(`select(...).with_for_update()`, which SQLite leaves out), in the order people, requests, sessions, so that both databases resolve races alike. Rows
+that are chosen by their state are locked by one statement that takes every state they may come from: what another transaction changes meanwhile is
+looked at again, but only against that one condition.
 """
 
 import os

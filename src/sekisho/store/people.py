@@ -34,9 +34,10 @@ class SignInRow:
 
 
 def find_person(tx: Connection, name: str, *, lock: bool = False) -> PersonRow | None:
-    """With `lock`, nobody else changes this person, or asks for rooms as them, until the transaction is over."""
+    """With `lock`, nobody else changes this person, or asks for rooms as them, until the transaction is over. Rows that name the person may be
+    written meanwhile (FOR NO KEY UPDATE): who holds a request and writes one of those must not wait for who holds the person and wants the request."""
     wanted = select(people).where(people.c.name == name)
-    row = tx.execute(wanted.with_for_update() if lock else wanted).first()
+    row = tx.execute(wanted.with_for_update(key_share=True) if lock else wanted).first()
     if row is None:
         return None
     groups = frozenset(tx.execute(select(memberships.c.group_name).where(memberships.c.person == name)).scalars())

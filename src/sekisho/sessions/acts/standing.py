@@ -20,7 +20,7 @@ from sekisho.sessions import records
 from sekisho.sessions.roombook import RoomBook, room_by_digest
 from sekisho.sessions.roomfile import RoomFileRefused
 from sekisho.store.events import note, refuse
-from sekisho.store.people import as_of_now
+from sekisho.store.people import as_of_now, find_person
 from sekisho.store.tables import approvals, requests
 
 ID = re.compile(r"[rs]-[a-z0-9]{1,32}")
@@ -72,11 +72,22 @@ class Case:
 
 
 def locked_case(tx: Connection, *, by: Caller, request: str, book: RoomBook | None, places: Sequence[Place], now: datetime) -> Case:
-    """Nobody else changes the request until the transaction is over."""
-    asked = locked_request(tx, request)
+    """Nobody else changes the request, or asks for rooms as its person, until the transaction is over."""
+    asked = locked_request_of_person(tx, request)
     room = book.current.get(asked.room) if asked and book else None
     bound = bound_room(tx, asked) if asked and room is None else None
     return Case(request, asked, room or bound, room is not None, by, as_of_now(tx, by), places, now)
+
+
+def locked_request_of_person(tx: Connection, unverified_id: str) -> Request | None:
+    """The person first, then the request: the order that everybody keeps to."""
+    if not ID.fullmatch(unverified_id):
+        return None
+    person = tx.execute(select(requests.c.person).where(requests.c.id == unverified_id)).scalar()
+    if person is None:
+        return None
+    find_person(tx, person, lock=True)
+    return locked_request(tx, unverified_id)
 
 
 def locked_request(tx: Connection, unverified_id: str) -> Request | None:
