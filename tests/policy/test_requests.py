@@ -61,6 +61,7 @@ _ROWS: list[tuple[str, RequestFacts, Reason | None]] = [
     ("a ticket of another form", facts(ticket="OPS-42"), Reason.TICKET_MALFORMED),
     ("a ticket with something after it", facts(ticket="MKT-42; rm"), Reason.TICKET_MALFORMED),
     ("a ticket with a line after it", facts(ticket="MKT-42\n"), Reason.TICKET_MALFORMED),
+    ("a ticket in another script's digits", facts(ticket="MKT-\N{ARABIC-INDIC DIGIT FOUR}"), Reason.TICKET_MALFORMED),
     ("a ticket too long", facts(ticket="MKT-" + "1" * 200), Reason.TICKET_MALFORMED),
     ("no ticket where none is asked for", facts(room=approval(ticket=None), ticket=""), None),
     ("any ticket where none is asked for", facts(room=approval(ticket=None), ticket="see chat"), None),

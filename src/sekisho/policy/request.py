@@ -78,7 +78,7 @@ def _check_ticket(ticket: str, room: Room) -> Deny | None:
     pattern = room.approval.ticket
     if pattern is None:
         return None
-    if len(ticket) <= TICKET_MOST_CHARACTERS and re.fullmatch(pattern, ticket):
+    if len(ticket) <= TICKET_MOST_CHARACTERS and re.fullmatch(pattern, ticket, re.ASCII):
         return None
     return Deny(Reason.TICKET_MALFORMED, {"expected": pattern, "found": shown(ticket) or "nothing"})
 

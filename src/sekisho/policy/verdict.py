@@ -1,7 +1,7 @@
 """What a decision answers: Allow or Deny with a reason, or Ask for what is missing. Never a bool, never an exception."""
 
-from dataclasses import dataclass, field
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from sekisho.model.reasons import Reason
 

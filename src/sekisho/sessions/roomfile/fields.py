@@ -12,10 +12,10 @@ from sekisho.model.room import Hours
 from sekisho.policy.hours import WEEKDAYS
 from sekisho.policy.texts import is_name
 
-DURATION_PATTERN = r"(?:(\d{1,3})d)?(?:(\d{1,4})h)?(?:(\d{1,5})m)?(?:(\d{1,6})s)?"
-SIZE_PATTERN = r"(\d{1,9})(KiB|MiB|GiB|TiB)"
-ENDPOINT_PATTERN = r"(\*\.)?([A-Za-z0-9.-]{1,254}):(\d{1,5})"
-HOURS_PATTERN = r"([A-Za-z,-]{3,40}) (\d\d:\d\d)-(\d\d:\d\d) ([A-Za-z0-9_+/-]{1,64})"
+DURATION_PATTERN = r"(?:([0-9]{1,3})d)?(?:([0-9]{1,4})h)?(?:([0-9]{1,5})m)?(?:([0-9]{1,6})s)?"
+SIZE_PATTERN = r"([0-9]{1,9})(KiB|MiB|GiB|TiB)"
+ENDPOINT_PATTERN = r"(\*\.)?([A-Za-z0-9.-]{1,254}):([0-9]{1,5})"
+HOURS_PATTERN = r"([A-Za-z,-]{3,40}) ([0-9][0-9]:[0-9][0-9])-([0-9][0-9]:[0-9][0-9]) ([A-Za-z0-9_+/-]{1,64})"
 FOLDER_PATTERN = r"file:([a-z][a-z0-9-]{0,63})((?:/[^/\x00-\x1f]{1,255})*)/?"
 TICKET_MOST_CHARACTERS = 200
 
@@ -127,7 +127,7 @@ def parse_ticket(unverified: str) -> str:
     if not 0 < len(unverified) <= TICKET_MOST_CHARACTERS:
         raise Unfit(f"a regular expression of 1 to {TICKET_MOST_CHARACTERS} characters")
     try:
-        re.compile(unverified)
+        re.compile(unverified, re.ASCII)
     except (re.error, OverflowError, RecursionError) as error:
         raise Unfit("a regular expression, such as 'MKT-\\d+'", str(error)) from error
     if _is_costly(unverified):

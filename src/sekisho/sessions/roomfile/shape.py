@@ -64,7 +64,7 @@ Memory = Annotated[int, _text(lambda found: fields.parse_size(found, least=16 * 
 Space = Annotated[int, _text(lambda found: fields.parse_size(found, least=_MEBIBYTE, most=1024 * _GIBIBYTE)), _SizeSchema]
 OpenHours = Annotated[Hours, _text(fields.parse_hours), _schema(fields.HOURS_PATTERN, example="Mon-Fri 09:00-19:00 Asia/Tokyo")]
 Endpoint = Annotated[tuple[bool, HostName, int], _text(fields.parse_endpoint), _schema(fields.ENDPOINT_PATTERN, example="www.example.com:443")]
-Target = Annotated[tuple[HostName, int], _text(fields.parse_target), _schema(r"[A-Za-z0-9.-]{1,254}:\d{1,5}", example="orders.prod.internal:5432")]
+Target = Annotated[tuple[HostName, int], _text(fields.parse_target), _schema(r"[A-Za-z0-9.-]{1,254}:[0-9]{1,5}", example="orders.prod.internal:5432")]
 Host = Annotated[HostName, _text(fields.parse_name), WithJsonSchema({"type": "string", "format": "hostname"})]
 Folder = Annotated[str, _text(fields.parse_folder), _schema(fields.FOLDER_PATTERN, example="file:campaign-exports/2026")]
 Entry = Annotated[str, _text(fields.parse_entry), _schema("(group|person):[a-z][a-z0-9._-]{0,31}", example="group:marketing")]
