@@ -1,7 +1,7 @@
 """Which names a room may reach, and where they may lead."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sekisho.model.hostname import parse_host_name
@@ -97,6 +97,7 @@ def test_the_name_itself_goes_before_a_wildcard_and_a_target_before_an_ordinary_
     assert found.rule is rules[1]
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="ab.-0x\0_", max_size=30), st.sampled_from([443, 80, 8443, None]))
 def test_fewer_rules_never_allow_more(asked: str, port: int | None):
     few = compile_rules([rule("a.b", wildcard=True)])

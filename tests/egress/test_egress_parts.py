@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.egress.world import FakeClock, until
 
@@ -17,6 +17,7 @@ from sekisho.egress.resolver import SESSION_SHARE, THREADS, Found, Resolver, loo
 from sekisho.model.hostname import HostName
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 5), max_size=200), st.integers(1, 20), st.floats(0.5, 100))
 def test_no_second_sees_more_opens_than_burst_and_rate_allow(gaps: list[float], burst: int, per_second: float):
     bucket, now, opened = OpenBucket(OpenRate(per_second, burst, 2.0)), 100.0, []
@@ -135,6 +136,28 @@ def test_one_rooms_slow_zone_does_not_hold_up_another(loop: Loop):
     finally:
         gate.set()
         resolver.close()
+
+
+def test_a_lookup_that_fails_is_no_address_and_costs_no_thread(loop: Loop, caplog: pytest.LogCaptureFixture):
+    def fail(name: HostName) -> Found:
+        raise ZeroDivisionError
+
+    resolver = Resolver(loop, {}, fail)
+    found: list[Found] = []
+    try:
+        for at in range(THREADS * 2):
+            resolver.resolve("s-a", HostName(f"n{at}.test"), found.append)
+        until(lambda: loop.turn(0.01) or len(found) == THREADS * 2)
+        assert set(found) == {Found(())}
+        assert "a lookup failed" in caplog.text
+    finally:
+        resolver.close()
+
+
+def test_met_deadlines_do_not_pile_up(loop: Loop):
+    for _ in range(10_000):
+        loop.after(10, lambda: None).cancel()
+    assert len(loop._timers) <= 512
 
 
 def test_the_systems_resolver_finds_nothing_without_an_error():

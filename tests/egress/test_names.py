@@ -159,7 +159,7 @@ def test_a_damaged_book_is_refused(tmp_path: Path):
         NameBook(path)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.binary(max_size=80), max_size=5))
 def test_any_datagram_gets_an_answer_or_none(tmp_path: Path, datagrams: list[bytes]):
     rules = compile_rules([EgressRule(name("wild.test"), 443, wildcard=True)])

@@ -4,7 +4,7 @@ import struct
 from ipaddress import IPv4Address
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.egress.world import OPT, query
 
@@ -86,6 +86,7 @@ def test_a_name_of_255_bytes_is_read():
     assert len(parse_query(query(labels)).unverified_name) == 253
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=600) | st.binary(max_size=300).map(lambda tail: query("a.test", edns=OPT)[:12] + tail))
 def test_any_bytes_are_a_query_or_refused_by_name(message: bytes):
     try:
@@ -97,6 +98,7 @@ def test_any_bytes_are_a_query_or_refused_by_name(message: bytes):
         assert parse_query(render_answer(found, ResponseCode.NO_ERROR)[:2] + message[2:]).question == found.question
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=100), max_size=5), st.integers(1, 7))
 def test_framed_messages_come_out_as_they_went_in_whatever_the_segments(messages: list[bytes], step: int):
     stream = b"".join(framed(message) for message in messages)

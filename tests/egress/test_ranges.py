@@ -4,7 +4,7 @@ import socket
 from ipaddress import IPv4Address
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sekisho.policy.ranges import Reach, innermost, range_of
@@ -93,6 +93,7 @@ def test_every_range_is_known_in_every_form(address: str, reach: Reach, name: st
     assert found.name == name
 
 
+@settings(deadline=None)
 @given(st.integers(2, 2**32 - 1))  # 0 and 1 in compatible form are :: and ::1
 def test_no_form_of_an_ipv4_address_is_freer_than_the_address_itself(number: int):
     plain = range_of(str(IPv4Address(number))).reach
@@ -113,6 +114,7 @@ def test_no_form_of_an_ipv4_address_is_freer_than_the_address_itself(number: int
         assert range_of(socket.inet_ntop(socket.AF_INET6, form)).reach >= plain
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_any_text_has_a_range(text: str):
     assert range_of(text).reach in Reach

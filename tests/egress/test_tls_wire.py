@@ -3,7 +3,7 @@
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.egress.world import client_hello
 
@@ -93,6 +93,7 @@ def test_a_hello_without_end_is_refused_at_the_limit():
         parse_client_hello(endless[: LIMIT_BYTES + 1])
 
 
+@settings(deadline=None)
 @given(
     st.binary(max_size=200)
     | st.builds(lambda tail: REAL[:60] + tail, st.binary(max_size=300))
@@ -106,6 +107,7 @@ def test_any_bytes_are_a_hello_not_yet_or_refused_by_name(sent: bytes):
     assert found is None or isinstance(found, ClientHello)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=100))
 def test_a_verdict_stands_whatever_follows(tail: bytes):
     assert parse_client_hello(REAL + tail) == ClientHello("allowed.test")

@@ -108,6 +108,22 @@ def test_a_spool_that_cannot_be_synced_ends_the_process(desk: Desk, monkeypatch:
     monkeypatch.undo()
 
 
+def test_a_shipper_that_fails_is_tried_again(desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
+    def fail() -> float:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(desk.journal._shipper, "tick", fail)
+    desk.clock.added += 61
+    desk.loop.turn(0.01)
+    assert "No space left" in caplog.text
+    monkeypatch.undo()
+    ticks: list[int] = []
+    monkeypatch.setattr(desk.journal._shipper, "tick", lambda: ticks.append(1) or 60.0)
+    desk.clock.added += 1.1
+    desk.loop.turn(0.01)
+    assert ticks == [1]
+
+
 def test_equal_refusals_are_counted_together_and_none_is_left_out(desk: Desk):
     refusals = Refusals(desk.loop, desk.journal)
     same = refusal("names", "evil.test", 0, Deny(Reason.NAME_NOT_LISTED))

@@ -17,6 +17,7 @@ from sekisho.egress.loop import READ, WRITE, Loop, Timer
 from sekisho.model.event import Event, EventKind
 
 STALE_SECONDS = 30.0  # of the oldest entry that audit has not accepted: nothing opens beyond
+NOTE_SYNC_SECONDS = 0.05  # closes and refusals alone start no sync at once: an open that comes would have to wait for it
 
 _log = logging.getLogger(__name__)
 
@@ -64,6 +65,7 @@ class Journal:
         self._opening: list[Then] = []  # appended, being synced
         self._is_syncing = False
         self._is_flush_due = False
+        self._is_sync_due = False
         self._watched: int | None = None
         self._timer: Timer | None = None
         self._work: queue.SimpleQueue[bool] = queue.SimpleQueue()
@@ -104,10 +106,23 @@ class Journal:
         self._is_flush_due = False
         if self._is_syncing:
             return
-        if self._append_all():
-            self._is_syncing = True
-            self._rest()
-            self._work.put(True)
+        if not self._append_all():
+            return
+        if self._opening:
+            self._sync()
+        elif not self._is_sync_due:
+            self._is_sync_due = True
+            self._loop.after(NOTE_SYNC_SECONDS, self._sync_notes)
+
+    def _sync_notes(self) -> None:
+        if self._is_sync_due and not self._is_syncing:
+            self._sync()
+
+    def _sync(self) -> None:
+        self._is_sync_due = False
+        self._is_syncing = True
+        self._rest()
+        self._work.put(True)
 
     def _append_all(self) -> bool:
         """Append what waits, in order; opens that cannot be are refused. True if anything is to be synced."""
@@ -178,13 +193,19 @@ class Journal:
     def _tend(self, act: Callable[[], None]) -> None:
         """Let the shipper do something, and find out what it waits for now: it may have closed or changed its descriptor."""
         self._rest()
-        act()
-        wait = self._shipper.tick()
+        wait = 1.0  # should it fail: log that, and try again
+        try:
+            act()
+            wait = self._shipper.tick()
+        finally:
+            self._await_shipper(wait)
+
+    def _await_shipper(self, wait: float) -> None:
+        self._timer = self._loop.after(wait, lambda: self._tend(_nothing))
         descriptor = self._shipper.fileno()
         if descriptor is not None:
             self._loop.watch(descriptor, READ | (WRITE if self._shipper.is_waiting_to_write else 0), lambda _events: self._tend(self._shipper.on_ready))
             self._watched = descriptor
-        self._timer = self._loop.after(wait, lambda: self._tend(_nothing))
         if self._held:
             self._flush_at_end_of_turn()
 

@@ -18,6 +18,8 @@ READ, WRITE = select.EPOLLIN, select.EPOLLOUT
 ERROR = select.EPOLLERR
 BROKEN = select.EPOLLERR | select.EPOLLHUP
 
+_SWEEP_AT_LEAST = 256
+
 _log = logging.getLogger(__name__)
 
 Act = Callable[[], None]
@@ -52,6 +54,7 @@ class Loop:
         self._watched: dict[int, tuple[OnReady, int]] = {}
         self._turn = 0
         self._timers: list[tuple[float, int, Timer]] = []
+        self._sweep_at = _SWEEP_AT_LEAST
         self._order = itertools.count()
         self._at_end: list[Act] = []
         self._handed_over: deque[Act] = deque()
@@ -73,6 +76,8 @@ class Loop:
             self._epoll.unregister(descriptor)
 
     def after(self, seconds: float, act: Act) -> Timer:
+        if len(self._timers) >= self._sweep_at:
+            self._sweep()
         timer = Timer(act)
         heapq.heappush(self._timers, (self.clock.boottime() + seconds, next(self._order), timer))
         return timer
@@ -110,6 +115,12 @@ class Loop:
         if not self._timers:
             return limit_seconds
         return min(limit_seconds, max(0.0, self._timers[0][0] - self.clock.boottime()))
+
+    def _sweep(self) -> None:
+        """Most timers are deadlines that were met: without this they would lie about until their time."""
+        self._timers = [entry for entry in self._timers if not entry[2].is_cancelled]
+        heapq.heapify(self._timers)
+        self._sweep_at = max(_SWEEP_AT_LEAST, 2 * len(self._timers))
 
     def _call(self, descriptor: int, on_ready: OnReady, events: int) -> None:
         try:

@@ -229,7 +229,13 @@ class Relay:
         return RelayResult(self._up.carried_bytes, self._down.carried_bytes, was_reset)
 
     def _watch_side(self, side: int, mask: int) -> None:
-        self._loop.watch(self._ends[side].fileno(), mask, lambda events: self._on_ready(events, side))
+        self._loop.watch(self._ends[side].fileno(), mask, self._on_upstream_ready if side else self._on_client_ready)
+
+    def _on_client_ready(self, events: int) -> None:
+        self._on_ready(events, 0)
+
+    def _on_upstream_ready(self, events: int) -> None:
+        self._on_ready(events, 1)
 
     def _on_ready(self, events: int, side: int) -> None:
         """`reading` has this side for its source, `writing` for its sink."""

@@ -4,6 +4,7 @@ Only canonical names come here (`HostName`): CPython cuts a name at a NUL and re
 hosts win over DNS. One session may keep only a share of the threads busy, so that a room with a slow zone under its wildcard delays only itself.
 """
 
+import logging
 import queue
 import socket
 import threading
@@ -18,6 +19,8 @@ THREADS = 8
 SESSION_SHARE = 3  # of the threads
 WAITING_LIMIT = 1024  # lookups of one session that wait for its share
 MOST_ADDRESSES = 256  # of one answer; all are checked
+
+_log = logging.getLogger(__name__)
 
 LookUp = Callable[[HostName], "Found"]
 
@@ -93,7 +96,11 @@ class Resolver:
     def _run(self) -> None:
         while (work := self._work.get()) is not None:
             session, name = work
-            found = self._look_up(name)
+            try:
+                found = self._look_up(name)
+            except Exception:  # noqa: BLE001  the edge of a lookup: a thread lost here would be missed by all
+                _log.exception("a lookup failed")
+                found = Found(())
             self._loop.from_thread(lambda session=session, name=name, found=found: self._on_found(session, name, found))  # type: ignore[misc]
 
     def _on_found(self, session: str, name: HostName, found: Found) -> None:

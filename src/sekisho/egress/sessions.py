@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sekisho.egress.facts import SessionFacts
-from sekisho.egress.loop import Loop
+from sekisho.egress.loop import Loop, Timer
 from sekisho.egress.names.book import NameBook
 from sekisho.egress.opener import Got, Opener
 from sekisho.egress.opener import Outcome as OpenOutcome
@@ -57,6 +57,7 @@ class Sessions:
         self._books = books
         self._served: dict[str, _Served] = {}
         self._wanted: dict[str, Serve] = {}  # being opened; the latest order counts
+        self._timer: Timer | None = None
         books.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._look()
 
@@ -140,14 +141,14 @@ class Sessions:
 
     def _look(self) -> None:
         """End what is over, and look again when the next is, or in a second."""
-        nearest = DEADLINE_LOOK_SECONDS
-        for name, served in tuple(self._served.items()):
-            left = served.deadline.left_seconds(self._parts.loop)
-            if left <= 0:
+        left = {name: served.deadline.left_seconds(self._parts.loop) for name, served in self._served.items()}
+        nearest = min((seconds for seconds in left.values() if seconds > 0), default=DEADLINE_LOOK_SECONDS)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._parts.loop.after(min(nearest, DEADLINE_LOOK_SECONDS), self._look)
+        for name, seconds in left.items():
+            if seconds <= 0:
                 self._close(name)
-            else:
-                nearest = min(nearest, left)
-        self._parts.loop.after(nearest, self._look)
 
 
 def _rules(orders: tuple[RuleOrder, ...]) -> Rules:

@@ -29,10 +29,6 @@ class Rules:
     exact: Mapping[str, tuple[EgressRule, ...]]
     wildcard: Mapping[str, tuple[EgressRule, ...]]
 
-    @property
-    def ports(self) -> frozenset[int]:
-        return frozenset(rule.port for rules in (*self.exact.values(), *self.wildcard.values()) for rule in rules)
-
 
 def compile_rules(rules: Iterable[EgressRule]) -> Rules:
     exact: dict[str, list[EgressRule]] = {}
