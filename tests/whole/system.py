@@ -189,7 +189,8 @@ class Whole:
         name = f"sekisho-{self.installation.short}"
         found = [f"cgroup {session}"] if session in cgroups.owners(name) else []
         found += [f"{path.name}: {line}" for path, line in _mount_lines() if session in line]
-        found += [str(path) for path in self.installation.run.rglob("*") if session in path.name]
+        run = self.installation.run
+        found += [str(path) for folder in (run, run / "s", run / "runc") if folder.is_dir() for path in folder.iterdir() if session in path.name]
         found += [f"lease {owner}" for owner in uids.leased_by(f"{self.installation.short}/{session}")]
         return found
 
