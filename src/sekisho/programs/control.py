@@ -5,12 +5,13 @@ import os
 import uvloop
 
 from sekisho.audit.entry import entry_bytes
+from sekisho.programs.life import system_started
 from sekisho.programs.start import begin, run_program
 from sekisho.runtime.images import installed
 from sekisho.sessions.control import run_control
 from sekisho.sessions.roombook import RoomBook
 from sekisho.store.database import Store
-from sekisho.store.outbox import Outbox
+from sekisho.store.outbox import Outbox, append
 from sekisho.system.clock import SystemClock
 
 
@@ -19,6 +20,9 @@ def main() -> None:
     installation, settings = begun.installation, begun.settings
     os.umask(0o007)
     store = Store.open(settings.database or installation.database_url)
+
+    with store.writing() as tx:
+        append(tx, system_started("control", SystemClock().now()))
 
     def digest(name: str) -> str | None:
         image = installed(name, settings.runtime.images)

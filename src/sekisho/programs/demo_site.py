@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from sekisho.programs.certificates import make_certificate
 from sekisho.programs.demo import SITE_NAME, SITE_PORT, site_address
-from sekisho.programs.ending import end_with
+from sekisho.programs.life import end_with
 from sekisho.programs.start import parse_arguments, run_program
 from sekisho.settings import open_installation
 from sekisho.system import kernel

@@ -3,6 +3,7 @@
 from sekisho.audit.shipper import Shipper
 from sekisho.audit.spool import FileSpool
 from sekisho.egress.service import run
+from sekisho.programs.life import system_started
 from sekisho.programs.start import begin, run_program
 from sekisho.system.clock import SystemClock
 
@@ -15,6 +16,8 @@ def main() -> None:
     installation = begun.installation
     clock = SystemClock()
     spool = FileSpool(installation.spool("egress"), producer="egress", limit_bytes=SPOOL_LIMIT_BYTES, limit_seconds=SPOOL_LIMIT_SECONDS, clock=clock)
+    spool.append(system_started("egress", clock.now()))
+    spool.sync()
     run(
         orders_path=installation.socket("egress"),
         open_path=installation.socket("open"),

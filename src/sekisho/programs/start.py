@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sekisho.model.errors import Trouble
-from sekisho.programs.ending import end_with
+from sekisho.programs.life import end_with
 from sekisho.programs.web import Addresses, addresses
 from sekisho.settings import DEFAULT_STATE, Installation, Settings, open_installation, read_settings
 from sekisho.system import kernel
