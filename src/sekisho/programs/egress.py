@@ -16,7 +16,7 @@ def main() -> None:
     installation = begun.installation
     clock = SystemClock()
     spool = FileSpool(installation.spool("egress"), producer="egress", limit_bytes=SPOOL_LIMIT_BYTES, limit_seconds=SPOOL_LIMIT_SECONDS, clock=clock)
-    spool.append(system_started("egress", clock.now()))
+    spool.append(system_started("egress", clock.now()), closes=True)  # also while the log is away: relays that are open go on
     spool.sync()
     run(
         orders_path=installation.socket("egress"),
