@@ -44,17 +44,18 @@ class Bench:
         self.system = system
         self.operator, self.approver = system.client("hanako"), system.client("taro")
 
-    def prompt(self) -> tuple[str, Prompt, float]:
-        """From the approver's click to the shell's prompt in the client, which looks every 5 ms whether it may enter."""
+    def prompt(self, room: str = "campaign") -> tuple[str, Prompt, float]:
+        """From the approver's click to the shell's prompt in the client, which looks every 10 ms whether it may enter."""
         asked = self.operator.post(
-            "/api/requests", json={"room": "campaign", "reason": "benchmark of the room", "ticket": "MKT-1", "starts_at": None, "duration_seconds": 3600}
+            "/api/requests", json={"room": room, "reason": "benchmark of the room", "ticket": "MKT-1", "starts_at": None, "duration_seconds": 3600}
         )
         request = asked.json()["id"]
         session = "s-" + request[2:]
         start = time.perf_counter()
         self.approver.post(f"/api/requests/{request}/approve", json={"note": ""})
-        while (answer := self.operator.post(f"/api/sessions/{session}/enter", json={"kind": "terminal"})).status_code != 200:
-            time.sleep(0.005)
+        while self.system.state_of(self.operator, session) != "ready":
+            time.sleep(0.01)
+        answer = self.operator.post(f"/api/sessions/{session}/enter", json={"kind": "terminal"})
         prompt = Prompt(self.system, answer.json()["websocket"], answer.json()["ticket"])
         prompt.read("$")
         return session, prompt, time.perf_counter() - start
@@ -72,7 +73,7 @@ class Bench:
     def idle_cost(self, count: int) -> dict[str, float]:
         """Private memory of one idle session: its shim, its processes beside the shell, and what the shared processes grew by."""
         before = sum(private(pid) for name in PROCESSES for pid in self.system.pids(name))
-        sessions = [self.granted() for _ in range(count)]
+        sessions = [self.granted(self.another_room(number)) for number in range(count)]
         after = sum(private(pid) for name in PROCESSES for pid in self.system.pids(name))
         shims = [self.system.shim(session) for session in sessions]
         rooms = [pid for shim in shims for pid in self.room_processes(shim)]
@@ -89,8 +90,15 @@ class Bench:
             until("nothing is left", lambda session=session: not self.system.leftovers(session))
         return {**{f"{name}_kib": round(value) for name, value in kib.items()}, "beyond_the_shell_kib": round(kib["shim"] + kib["init"] + kib["shares"])}
 
-    def granted(self) -> str:
-        session, prompt, _ = self.prompt()
+    def another_room(self, number: int) -> str:
+        """A person has one session of a room, so idle ones need rooms of their own."""
+        rooms = self.system.state / "rooms"
+        shutil.copy2(rooms / "campaign.toml", rooms / f"campaign-{number}.toml")
+        shutil.chown(rooms / f"campaign-{number}.toml", group=self.system.installation.store_group)
+        return f"campaign-{number}"
+
+    def granted(self, room: str) -> str:
+        session, prompt, _ = self.prompt(room)
         prompt.close()
         return session
 
