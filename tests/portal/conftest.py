@@ -2,14 +2,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from tests.portal.portal_house import House, forget_migrated
+from tests.portal.portal_house import House, forget_settled
 
 
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
     made = House(tmp_path)
-    made.settle()
     yield made
     made.close()
 
@@ -17,4 +15,4 @@ def house(tmp_path: Path) -> Iterator[House]:
 @pytest.fixture(scope="session", autouse=True)
 def _no_store_left() -> Iterator[None]:
     yield
-    forget_migrated()
+    forget_settled()

@@ -1,4 +1,7 @@
-"""A whole portal on a real store, with rooms, people in every role, a real log, and browsers that behave like browsers. Only the clock and control are made up."""
+"""A whole portal on a real store, with rooms, people in every role, a real log, and browsers that behave like browsers.
+
+Only the clock and control are made up.
+"""
 
 import asyncio
 import re
@@ -135,7 +138,8 @@ class House:
     """The portal and all that it needs; `nudged` counts how often control was told."""
 
     def __init__(self, directory: Path, *, sign_in_places: tuple[str, ...] = ()) -> None:
-        shutil.copy(_migrated(), directory / "store.sqlite")
+        settled = _settled()
+        shutil.copy(settled.path, directory / "store.sqlite")
         self.directory = directory
         self.clock = StandingClock()
         self.nudged = 0
@@ -147,7 +151,7 @@ class House:
         (self.rooms / "campaign.toml").write_text(CAMPAIGN)
         (self.rooms / "vault.toml").write_text(VAULT)
         self.book = RoomBook(self.rooms, sources=())
-        self.signed_in: dict[str, SignedIn] = {}
+        self.signed_in = settled.signed_in
         self.app = create_app(
             store=self.store,
             book=self.book,
@@ -168,16 +172,6 @@ class House:
 
     def _nudge(self) -> None:
         self.nudged += 1
-
-    def settle(self) -> None:
-        """People in every role, each signed in by their link; `gone` is disabled afterwards."""
-        for name, groups in PEOPLE.items():
-            add_person(self.store, by=None, name=name, groups=groups, now=self.now)
-            link = issue_sign_in_link(self.store, by=None, name=name, now=self.now)
-            made = use_link(self.store, secret=link, address=INSIDE, now=self.now)
-            assert isinstance(made, SignedIn)
-            self.signed_in[name] = made
-        disable_person(self.store, by=None, name="gone", now=self.now)
 
     def browser(self, name: str = "", *, address: str = INSIDE) -> Browser:
         """Signed in by cookie, or a stranger's."""
@@ -251,6 +245,10 @@ class House:
             found = list(tx.execute(select(outbox.c.event).order_by(outbox.c.id)).scalars())
         return [event for event in found if not kind or event["kind"] == kind]
 
+    def last_event(self) -> dict[str, object]:
+        with self.store.reading() as tx:
+            return tx.execute(select(outbox.c.event).order_by(outbox.c.id.desc()).limit(1)).scalar_one()
+
     def publish(self) -> None:
         """What control and audit do: number the outbox, take it into the log, publish it."""
         box = Outbox(self.store, entry_bytes=entry_bytes)
@@ -268,19 +266,32 @@ class House:
         self.store.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Settled:
+    path: Path
+    signed_in: dict[str, SignedIn]
+
+
 @cache
-def _migrated() -> Path:
-    """An empty migrated store, made once and copied for each test."""
-    path = Path(mkdtemp(prefix="sekisho-portal-")) / "empty.sqlite"
+def _settled() -> Settled:
+    """A store with people in every role, each signed in by their link, `gone` disabled afterwards. Made once, copied for each test."""
+    path = Path(mkdtemp(prefix="sekisho-portal-")) / "settled.sqlite"
     store = Store.open(f"sqlite:///{path}")
     store.migrate()
+    signed_in: dict[str, SignedIn] = {}
+    for name, groups in PEOPLE.items():
+        add_person(store, by=None, name=name, groups=groups, now=NOW)
+        made = use_link(store, secret=issue_sign_in_link(store, by=None, name=name, now=NOW), address=INSIDE, now=NOW)
+        assert isinstance(made, SignedIn)
+        signed_in[name] = made
+    disable_person(store, by=None, name="gone", now=NOW)
     store.close()
-    return path
+    return Settled(path, signed_in)
 
 
-def forget_migrated() -> None:
-    shutil.rmtree(_migrated().parent, ignore_errors=True)
-    _migrated.cache_clear()
+def forget_settled() -> None:
+    shutil.rmtree(_settled().path.parent, ignore_errors=True)
+    _settled.cache_clear()
 
 
 def location(answer: httpx.Response) -> str:

@@ -4,9 +4,9 @@ import asyncio
 
 import httpx
 import pytest
+from tests.portal.portal_house import ORIGIN, OUTSIDE, PROXY, ROOMS_ORIGIN
 
 from sekisho.portal.guard import BODY_LIMIT_BYTES, HEAD_LIMIT_BYTES, Guard, answer_headers
-from tests.portal.portal_house import ORIGIN, OUTSIDE, PROXY, ROOMS_ORIGIN
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -167,7 +167,6 @@ def test_a_sign_in_is_good_only_from_the_places_of_sign_in(tmp_path):
     from tests.portal.portal_house import House
 
     house = House(tmp_path, sign_in_places=("security-area",))
-    house.settle()
     try:
         assert house.program("hanako").get("/api/me").status_code == 200
         refused = house.program("hanako", address=OUTSIDE).get("/api/me")

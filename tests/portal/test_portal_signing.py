@@ -1,10 +1,10 @@
 """Signing in and staying signed in: cookies, forms that are proven, tokens, links, passwords, and where a form may lead back to."""
 
 import pytest
+from tests.portal.portal_house import INSIDE, OUTSIDE, Browser, location
 
 from sekisho.identity.people import add_person, issue_sign_in_link
 from sekisho.portal.inputs import own_path
-from tests.portal.portal_house import INSIDE, OUTSIDE, Browser, location
 
 PASSWORD = "correct horse battery"
 FROM_US = {"Origin": "null", "Sec-Fetch-Site": "same-origin"}

@@ -63,7 +63,7 @@ def test_a_size_is_said_in_binary_units(count, text):
         (
             Deny(Reason.TOO_LONG, {"room": "campaign", "longest": "2h", "found": "3h"}),
             "campaign may be used for 2 h at most; you asked for 3 h.",
-            "campaign を利用できるのは最長2時間です(申請は3時間)。",
+            "campaign を利用できるのは最長2時間です\uff08申請は3時間\uff09。",
         ),
         (
             Deny(Reason.NOT_RUNNING, {"state": "denied"}),

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
+from sekisho.model.errors import Trouble
 from sekisho.model.people import Channel
 from sekisho.model.reasons import Reason
 from sekisho.policy.verdict import Deny
@@ -41,6 +42,11 @@ def add_answers(app: FastAPI, *, headers: Mapping[str, str]) -> None:
         assert isinstance(error, HTTPException)
         return _absent(request, error.status_code, error.headers)
 
+    async def on_trouble(request: Request, error: Exception) -> Response:
+        assert isinstance(error, Trouble)
+        logger.error("an answer met trouble", exc_info=error)
+        return _trouble(request, error)
+
     async def on_broken(request: Request, error: Exception) -> Response:
         logger.error("an answer failed", exc_info=error)
         answer = _broken(request)
@@ -50,6 +56,7 @@ def add_answers(app: FastAPI, *, headers: Mapping[str, str]) -> None:
     app.add_exception_handler(Refused, on_refused)
     app.add_exception_handler(RequestValidationError, on_malformed)
     app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(Trouble, on_trouble)
     app.add_exception_handler(Exception, on_broken)
 
 
@@ -97,6 +104,14 @@ def _absent(request: Request, status: int, headers: Mapping[str, str] | None) ->
     answer: Response = page(visit, "trouble.html", status=status, key="malformed" if status in (400, 422) else "absent")
     answer.headers.update(headers or {})
     return answer
+
+
+def _trouble(request: Request, trouble: Trouble) -> Response:
+    """What somebody can mend: programs get its stable reference, people that it is not their doing."""
+    visit = _visit(request)
+    if visit.channel is Channel.API:
+        return JSONResponse(Refusal(reason=trouble.reference, sentence=str(trouble), facts={}).model_dump(), status_code=503)
+    return page(visit, "trouble.html", status=503, key="broken")
 
 
 def _broken(request: Request) -> Response:

@@ -13,6 +13,7 @@ SessionId = Annotated[str, Path(pattern=r"^s-[a-z2-7]{10}$")]
 LinkSecret = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{20,128}$")]
 
 _DURATION = re.compile(r"(?:(\d{1,3})h)?(?:(\d{1,4})m)?", re.ASCII)
+_YEARS = (2000, 9000)
 _OWN_PATH = re.compile(r"/(?:[A-Za-z0-9_-]+(?:/[A-Za-z0-9._-]+)*)?", re.ASCII)
 
 
@@ -34,6 +35,12 @@ def parse_moment(typed: str, zone: tzinfo) -> datetime | None:
     """What a datetime-local field gives (HTML, local date and time) in a zone, or RFC 3339; None for anything else."""
     try:
         found = datetime.fromisoformat(typed.strip())
-        return (found if found.tzinfo is not None else found.replace(tzinfo=zone)).astimezone(UTC)
-    except (ValueError, OverflowError):
+    except ValueError:
         return None
+    moment = found if found.tzinfo is not None else found.replace(tzinfo=zone)
+    return moment.astimezone(UTC) if is_sane(moment) else None
+
+
+def is_sane(moment: datetime) -> bool:
+    """Far enough from both ends of the calendar that any zone and any duration can be reckoned with."""
+    return _YEARS[0] <= moment.year <= _YEARS[1]

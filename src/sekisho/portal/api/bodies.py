@@ -3,10 +3,21 @@
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+from sekisho.portal.inputs import is_sane
 
 Line = Annotated[str, StringConstraints(max_length=512)]
 Prose = Annotated[str, StringConstraints(max_length=16_384)]
+
+
+def _in_bounds(moment: datetime) -> datetime:
+    if not is_sane(moment):
+        raise ValueError("out of all bounds")
+    return moment
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_bounds)]
 Secret = Annotated[str, StringConstraints(max_length=4_096), Field(json_schema_extra={"format": "password"})]
 
 
@@ -26,7 +37,7 @@ class RequestBody(Body):
     room: Line
     reason: Prose = ""
     ticket: Line = ""
-    starts_at: Annotated[datetime | None, Field(description="RFC 3339 with an offset; null means now, as soon as it is approved.")] = None
+    starts_at: Annotated[Moment | None, Field(description="RFC 3339 with an offset; null means now, as soon as it is approved.")] = None
     duration_seconds: Annotated[int, Field(ge=0, le=366 * 86_400)]
 
 
