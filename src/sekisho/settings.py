@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from sekisho.model.errors import Trouble
 from sekisho.model.hostname import parse_host_name
 from sekisho.model.room import Place
+from sekisho.runtime.images import DEFAULT_CACHE
 from sekisho.system.files import write_whole
 
 DEFAULT_STATE = Path("/var/lib/sekisho")
@@ -69,7 +70,7 @@ class Runtime(_Section):
     """How sessions run on this machine."""
 
     command: str = Field("runc", description="the OCI runtime's command")
-    images: Path = Field(Path("/var/cache/sekisho/images"), description="where images are kept; shared by the installations of a machine")
+    images: Path = Field(DEFAULT_CACHE, description="where images are kept; shared by the installations of a machine")
     memory_share: float = Field(0.8, gt=0, le=1, description="how much of the machine's memory sessions may have together")
 
 

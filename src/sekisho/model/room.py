@@ -76,11 +76,6 @@ class Limits:
     cpu: float
     processes: int
 
-    @property
-    def total_bytes(self) -> int:
-        """What admission counts: the applications and the three tmpfs, which the same cgroup is charged for."""
-        return self.memory_bytes + self.data_bytes + self.home_bytes + self.tmp_bytes
-
 
 @dataclass(frozen=True, slots=True)
 class Clipboard:

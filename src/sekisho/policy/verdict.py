@@ -1,4 +1,4 @@
-"""What a decision answers: Allow or Deny with a reason, or Ask for what is missing. Never a bool, never an exception."""
+"""What a decision answers: Allow or Deny with a reason. Never a bool, never an exception."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,13 +19,3 @@ class Deny:
 
     reason: Reason
     facts: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """Allowed once `missing` is given, such as a second factor."""
-
-    missing: str
-
-
-Verdict = Allow | Deny | Ask

@@ -9,7 +9,7 @@ from sekisho.programs.life import system_started
 from sekisho.programs.start import begin, run_program
 from sekisho.runtime.images import installed
 from sekisho.sessions.control import run_control
-from sekisho.sessions.roombook import RoomBook
+from sekisho.sessions.roombook import RoomBook, last_good_files
 from sekisho.store.database import Store
 from sekisho.store.outbox import Outbox, append
 from sekisho.system.clock import SystemClock
@@ -28,10 +28,12 @@ def main() -> None:
         image = installed(name, settings.runtime.images)
         return image.digest if image else None
 
+    with store.reading() as tx:
+        last_good = last_good_files(tx)
     uvloop.run(
         run_control(
             store=store,
-            book=RoomBook(installation.rooms, sources=settings.sources),
+            book=RoomBook(installation.rooms, sources=settings.sources, last_good=last_good),
             outbox=Outbox(store, entry_bytes=entry_bytes),
             agent_path=installation.socket("agent"),
             egress_path=installation.socket("egress"),

@@ -10,7 +10,7 @@ from sekisho.portal.app import create_app
 from sekisho.portal.serve import serve
 from sekisho.programs.start import begin, run_program
 from sekisho.sessions.doorway import Nudge
-from sekisho.sessions.roombook import RoomBook
+from sekisho.sessions.roombook import RoomBook, last_good_files
 from sekisho.settings import Installation
 from sekisho.store.database import Store
 from sekisho.system.clock import SystemClock
@@ -50,9 +50,12 @@ def main() -> None:
     os.umask(0o007)
     certificate, key = installation.tls("portal")
     vkey = installation.log / "log.vkey"
+    store = Store.open(settings.database or installation.database_url)
+    with store.reading() as tx:
+        last_good = last_good_files(tx)
     app = create_app(
-        store=Store.open(settings.database or installation.database_url),
-        book=RoomBook(installation.rooms, sources=settings.sources),
+        store=store,
+        book=RoomBook(installation.rooms, sources=settings.sources, last_good=last_good),
         places=settings.named_places(),
         sign_in_places=settings.sign_in.places,
         trusted_proxies=settings.web.trusted_proxies,

@@ -150,10 +150,10 @@ class Keeper:
         return f"{self._facts.paths.instance}/{session}"
 
     def _must_have_room(self, spec: SessionSpec) -> None:
-        used = sum(_total(kept.record.spec) for kept in self._kept.values() if kept.record.over is None)
-        if used + _total(spec) > self._facts.memory_bytes:
+        used = sum(kept.record.spec.limits.total_bytes for kept in self._kept.values() if kept.record.over is None)
+        if used + spec.limits.total_bytes > self._facts.memory_bytes:
             free = max(0, self._facts.memory_bytes - used)
-            raise Trouble("no-room", f"this machine has {free >> 20} MiB left for sessions and the room wants {_total(spec) >> 20} MiB")
+            raise Trouble("no-room", f"this machine has {free >> 20} MiB left for sessions and the room wants {spec.limits.total_bytes >> 20} MiB")
 
     def _fork(self, record: Record, image: Path) -> None:
         paths = self._facts.paths.session(record.session)
@@ -339,11 +339,6 @@ class Keeper:
 
 def _completed(certificate: Certificate, *, nobody_left: bool) -> Certificate:
     return replace(certificate, namespaces_gone=nobody_left, clean=certificate.clean and nobody_left)
-
-
-def _total(spec: SessionSpec) -> int:
-    limits = spec.limits
-    return limits.memory_bytes + limits.data_bytes + limits.home_bytes + limits.tmp_bytes
 
 
 def _keep_only(descriptor: int) -> None:

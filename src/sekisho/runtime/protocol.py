@@ -52,6 +52,11 @@ class SpecLimits:
     cpu: float
     processes: int
 
+    @property
+    def total_bytes(self) -> int:
+        """What admission counts: the applications and the three folders in memory, which the same cgroup is charged for."""
+        return self.memory_bytes + self.data_bytes + self.home_bytes + self.tmp_bytes
+
 
 @dataclass(frozen=True, slots=True)
 class SessionSpec:

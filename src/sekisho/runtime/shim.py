@@ -106,10 +106,9 @@ class Shim:
     def _prepare(self) -> None:
         facts = self._facts
         limits = facts.spec.limits
-        total = limits.memory_bytes + limits.data_bytes + limits.home_bytes + limits.tmp_bytes
         seal.enter_namespaces()
         self._sockets = seal.open_sockets(facts.spec.ports)
-        self._cgroup.create(CgroupLimits(total, limits.processes, limits.cpu), ("room", "stager"))
+        self._cgroup.create(CgroupLimits(limits.total_bytes, limits.processes, limits.cpu), ("room", "stager"))
         seal.mount_folders(facts.paths, facts.spec, facts.uid_base, facts.image)
         if facts.spec.folders:
             self._start_stager()
