@@ -6,7 +6,9 @@ import json
 import os
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from sqlalchemy import insert, select, update
@@ -245,9 +247,19 @@ class House:
 
 
 def _fresh_store(folder: Path) -> Store:
-    store = Store.open(f"sqlite:///{folder / 'sekisho.sqlite'}")
-    store.migrate()
-    return store
+    (folder / "sekisho.sqlite").write_bytes(_migrated())
+    return Store.open(f"sqlite:///{folder / 'sekisho.sqlite'}")
+
+
+@cache
+def _migrated() -> bytes:
+    """An empty database that is up to date; made once, since migrating takes longer than most stories."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "template.sqlite"
+        store = Store.open(f"sqlite:///{path}")
+        store.migrate()
+        store.close()
+        return path.read_bytes()
 
 
 def in_house(folder: Path, story: Callable[[House], Awaitable[None]], *, is_complete: bool = True, store: Store | None = None) -> None:

@@ -35,6 +35,7 @@ from sekisho.system import randomness
 AGAIN = timedelta(minutes=10)
 GATEWAY_LOST = "gateway-lost"
 _KEPT = timedelta(days=1)
+_NO_GRANT = Deny(Reason.NO_GRANT, {"room": "this room"})
 _TICKET_LIMIT_CHARACTERS = 128
 _GREATEST_COUNT = 2**53 - 1
 _WORD = re.compile(r"[a-z][a-z-]{0,39}")
@@ -85,7 +86,7 @@ def redeem(store: Store, ask: Redeem, *, places: Sequence[Place], now: datetime)
         found = _standing(tx, ticket.session, ticket.person, ticket.sign_in)
         denial = _denial(found, ask.kind, address=ask.address, places=places, now=now, is_inside=False)
         if found is None or denial is not None:
-            return _refuse(tx, ask, ticket, denial or Deny(Reason.NO_GRANT), now)
+            return _refuse(tx, ask, ticket, denial or _NO_GRANT, now)
         return _admit(tx, ask, ticket, found, now)
 
 
@@ -151,11 +152,11 @@ def recheck(store: Store, ask: Recheck, *, places: Sequence[Place], now: datetim
     with store.writing() as tx:
         row = tx.execute(select(connections).where(connections.c.id == ask.connection).with_for_update()).first()
         if row is None or row.closed_at is not None:
-            return Refused(ask.number, Reason.NO_GRANT)
+            return refused(ask.number, _NO_GRANT)
         found = _standing(tx, row.session, row.person, row.sign_in)
         denial = _denial(found, row.kind, address=ask.address, places=places, now=now, is_inside=True)
         if found is None or denial is not None:
-            denial = denial or Deny(Reason.NO_GRANT)
+            denial = denial or _NO_GRANT
             _cut(tx, row, denial.reason, address=ask.address, now=now)
             return refused(ask.number, denial)
         return Allowed(ask.number, found.grant.ends_at.timestamp())
@@ -214,7 +215,7 @@ def _standing(tx: Connection, session: str, person: str, sign_in: str) -> _Stand
 def _denial(found: _Standing | None, kind: str, *, address: str, places: Sequence[Place], now: datetime, is_inside: bool) -> Deny | None:
     """Why this person may not come in (or, inside, stay) through this kind of channel from this address; None if they may."""
     if found is None:
-        return Deny(Reason.NO_GRANT)
+        return _NO_GRANT
     if found.sign_in_ends_at is None or found.sign_in_ends_at <= now:
         return Deny(Reason.NOT_SIGNED_IN)
     facts = EnterFacts(
