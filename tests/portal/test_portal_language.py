@@ -1,11 +1,14 @@
 """Two languages that say the same things: the catalogues, and which of them a visitor gets."""
 
+import re
 import string
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sekisho import portal
 from sekisho.model.event import EventKind
 from sekisho.model.reasons import SENTENCES, Reason
 from sekisho.model.session import EndReason, RequestState, SessionState
@@ -69,3 +72,31 @@ def test_any_accept_language_gives_a_language_of_ours(accepted):
 
 def test_a_missing_fact_shows_as_a_question_mark_and_hides_nothing():
     assert catalogue("en").say("reason.no-such-room") == "There is no room named ?. `sekisho rooms` lists them."
+
+
+PORTAL = Path(portal.__file__).parent
+SPOKEN = re.compile(r"""(?:\bt|\bsay)\(\s*["']([a-z-]+\.[A-Za-z-]+)["']""")
+BY_PREFIX = (
+    "nav.",
+    "reason.",
+    "end-reason.",
+    "event.",
+    "state.",
+    "fact.",
+    "end.",
+    "leave.",
+    "disable.",
+    "log.",
+    "account.",
+    "absent.",
+    "malformed.",
+    "broken.",
+)
+
+
+def test_every_sentence_that_is_said_is_there_and_every_one_that_is_there_is_said():
+    sources = [path.read_text() for pattern in ("**/*.py", "**/*.html") for path in PORTAL.glob(pattern)]
+    said = {key for source in sources for key in SPOKEN.findall(source)}
+    known = set(catalogue("en").sentences)
+    assert said <= known
+    assert {key for key in known - said if not key.startswith(BY_PREFIX)} == set()

@@ -26,8 +26,13 @@ def navigation(visit: Visit) -> tuple[Entry, ...]:
         shown.append(("log", "/log"))
     if may_use(Rule.ADMINISTRATOR, visit.person) is None:
         shown.append(("people", "/people"))
-    return tuple(Entry(key=key, path=path, is_current=visit.path == path) for key, path in shown)
+    return tuple(Entry(key=key, path=path, is_current=_is_at(visit.path, path)) for key, path in shown)
 
 
 def approves_any(person: Person, rooms: tuple[Room, ...]) -> bool:
     return any(listed_by(person, room.approval.by) for room in rooms)
+
+
+def _is_at(path: str, place: str) -> bool:
+    """A place is where its own page is, and the pages below it; rooms are asked for below the first."""
+    return path == place or path.startswith("/rooms/" if place == "/" else f"{place}/")
