@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
-
 from tests.whole.system import PASSWORD, SOURCE, Whole, until, whole
 
 pytestmark = [pytest.mark.root, pytest.mark.browser]
@@ -170,9 +169,7 @@ def test_the_same_from_a_shell(system: Whole, tmp_path):
     for name in ("hanako", "taro", "aoi"):
         if name in system.links:
             system.set_password(name)
-        sekisho(
-            system, tmp_path / name, "login", "--url", system.origin, "--ca", str(system.authority), name, "--password-stdin", stdin=PASSWORD + "\n"
-        )
+        sekisho(system, tmp_path / name, "login", "--url", system.origin, "--ca", str(system.authority), name, "--password-stdin", stdin=PASSWORD + "\n")
     hanako, taro, aoi = (tmp_path / name for name in ("hanako", "taro", "aoi"))
 
     rooms = json.loads(sekisho(system, hanako, "rooms", "--json"))["rooms"]

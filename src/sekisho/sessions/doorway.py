@@ -1,7 +1,8 @@
 """What the portal and the gateway say to control, and what it says to them: over `control.sock`, SOCK_SEQPACKET, one message a packet.
 
 The portal only nudges. The gateway redeems an entry ticket, and while a connection lasts asks again every minute from which address it may; control decides
-(`policy.enter`), writes the event, waits until the log has it, registers a capability with the agent, and answers. When a connection must end, control says `Cut` unasked.
+(`policy.enter`), writes the event, waits until the log has it, registers a capability with the agent, and answers. When a connection must
+end, control says `Cut` unasked.
 """
 
 from dataclasses import dataclass
