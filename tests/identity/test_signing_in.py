@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from sekisho.identity import passwords
 from sekisho.identity.people import add_person, disable_person, issue_sign_in_link
-from sekisho.identity.signin import SignedIn, SignIn, issue_token, resolve, set_password, sign_in_with_password, sign_out, use_link
+from sekisho.identity.signin import SignedIn, SignIn, resolve, set_password, sign_in_with_password, sign_out, use_link
 from sekisho.model.people import Caller, Channel, Person
 from sekisho.model.reasons import Reason
 from sekisho.model.room import Place
@@ -212,14 +212,12 @@ def test_signing_out_ends_this_sign_in_alone_and_once(filled: Store):
     assert kinds(filled)[2:] == [("signed-out", "")]
 
 
-def test_a_token_is_issued_to_who_is_signed_in(filled: Store):
-    by = Caller(Person("hanako"), OFFICE, Channel.PAGE)
-    made = issue_token(filled, by=by, now=NOW)
-    assert isinstance(made, SignedIn)
+def test_a_token_has_no_idle_time_and_is_revoked_by_signing_out(filled: Store):
+    made = signed_in(filled, channel=Channel.API)
     found = resolve(filled, secret=made.secret, address=OFFICE, now=NOW + timedelta(hours=11))
-    assert isinstance(found, SignIn), "a token has no idle time"
+    assert isinstance(found, SignIn)
     sign_out(filled, sign_in=found, address=OFFICE, channel=Channel.API, now=NOW)
-    assert kinds(filled) == [("token.issued", ""), ("token.revoked", "")]
+    assert kinds(filled) == [("signed-in", ""), ("token.revoked", "")]
 
 
 # setting a password

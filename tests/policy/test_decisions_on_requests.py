@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.policy.samples import ADMIN, AOI, GRANT, HANAKO, HOUR, MINUTE, NOW, REQUEST, ROOM, TARO, approval, room
+from tests.policy.policy_samples import ADMIN, AOI, GRANT, HANAKO, HOUR, MINUTE, NOW, REQUEST, ROOM, TARO, approval, room
 
 from sekisho.model.people import Person
 from sekisho.model.reasons import Reason, sentence

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.policy.samples import ADMIN, ELSEWHERE, GRANT, HANAKO, HOUR, NOW, OFFICE, PLACES, ROOM, TARO, VPN, caller, room
+from tests.policy.policy_samples import ADMIN, ELSEWHERE, GRANT, HANAKO, HOUR, NOW, OFFICE, PLACES, ROOM, TARO, VPN, caller, room
 
 from sekisho.model.people import Person
 from sekisho.model.reasons import Reason, sentence

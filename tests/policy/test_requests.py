@@ -6,7 +6,7 @@ from datetime import time, timedelta
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.policy.samples import ELSEWHERE, GRANT, HANAKO, HOUR, MINUTE, NOW, OFFICE, PLACES, REQUEST, ROOM, TARO, VPN, WORKDAYS, approval, caller, room
+from tests.policy.policy_samples import ELSEWHERE, GRANT, HANAKO, HOUR, MINUTE, NOW, OFFICE, PLACES, REQUEST, ROOM, TARO, VPN, WORKDAYS, approval, caller, room
 
 from sekisho.model.people import Person
 from sekisho.model.reasons import Reason, sentence

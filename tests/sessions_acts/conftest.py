@@ -1,8 +1,10 @@
+"""The store on both databases, and a small house on it."""
+
 from pathlib import Path
 
 import pytest
 from tests.postgres_server import migrated_postgres, migrated_sqlite, postgres_url, store
-from tests.sessions_acts.world import World
+from tests.sessions_acts.acts_house import World
 
 from sekisho.store.database import Store
 

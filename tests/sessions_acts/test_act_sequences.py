@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from sqlalchemy import select
 from tests.postgres_server import emptied, fresh_sqlite
-from tests.sessions_acts.world import CAMPAIGN, HOUR, MINUTE, NOW, World
+from tests.sessions_acts.acts_house import CAMPAIGN, HOUR, MINUTE, NOW, World
 
 from sekisho.identity.people import disable_person
 from sekisho.model.session import Request, RequestState
@@ -58,6 +58,20 @@ class Acts(RuleBasedStateMachine):
     def decide(self, name: str, data: st.DataObject, act: str) -> None:
         getattr(self.world, act)(name, self._some(data))
         self.expected_events += 1
+
+    @rule(data=st.data(), act=st.sampled_from(["approve", "approve", "deny", "extend"]))
+    def decide_on_their_own(self, data: st.DataObject, act: str) -> None:
+        request = self._some(data)
+        getattr(self.world, act)(self.before[request].person if request in self.before else "hanako", request)
+        self.expected_events += 1
+
+    @rule(name=st.sampled_from(["hanako", "oliver"]), room=st.sampled_from(["campaign", "orders"]), minutes=st.integers(0, 60))
+    def ask_rightly(self, name: str, room: str, minutes: int) -> None:
+        self.ask(name, room, minutes=minutes, length=30)
+
+    @rule(name=st.sampled_from(["taro", "grace", "oliver"]), data=st.data())
+    def approve_rightly(self, name: str, data: st.DataObject) -> None:
+        self.decide(name, data, "approve")
 
     @rule(name=_PEOPLE, data=st.data())
     def leave(self, name: str, data: st.DataObject) -> None:

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import select
-from tests.sessions_acts.world import CAMPAIGN, ELSEWHERE, HOUR, MINUTE, NOW, OFFICE, World
+from tests.sessions_acts.acts_house import CAMPAIGN, ELSEWHERE, HOUR, MINUTE, NOW, OFFICE, World
 
 from sekisho.identity.people import change_groups, disable_person
 from sekisho.model.reasons import Reason

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 from sqlalchemy import func, select, update
-from tests.sessions_acts.world import HOUR, NOW, World
+from tests.sessions_acts.acts_house import HOUR, NOW, World
 
 from sekisho.identity.people import disable_person
 from sekisho.model.session import Request, RequestState

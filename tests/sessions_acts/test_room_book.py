@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select
-from tests.sessions_acts.world import CAMPAIGN, NOW, ORDERS
+from tests.sessions_acts.acts_house import CAMPAIGN, NOW, ORDERS
 
 from sekisho.sessions.roombook import RoomBook, last_good_files, record_changes, room_by_digest, store_room_file
 from sekisho.sessions.roomfile import RoomFileRefused, digest_of

@@ -4,12 +4,12 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import insert
-from tests.sessions_acts.world import CAMPAIGN, ELSEWHERE, HOUR, NOW, OFFICE, PEOPLE, PLACES, World
+from tests.sessions_acts.acts_house import CAMPAIGN, ELSEWHERE, HOUR, NOW, OFFICE, PEOPLE, PLACES, World
 
 from sekisho.model.reasons import Reason
 from sekisho.model.session import Request, RequestState, SessionState, session_id
 from sekisho.policy.verdict import Allow, Deny
-from sekisho.sessions.views import Offer, RequestView, SessionView, request_for, requests_for, rooms_for, sessions_for, waiting_for_decision
+from sekisho.sessions.views import Offer, RequestView, SessionView, request_for, requests_for, rooms_for, sessions_for
 from sekisho.store.tables import connections, sessions
 
 
@@ -18,9 +18,8 @@ def listed(world: World, name: str, state: RequestState | None = None) -> list[R
         return requests_for(tx, world.caller(name).person, book=world.book, now=world.now, state=state)
 
 
-def waiting(world: World, name: str) -> list[str]:
-    with world.store.reading() as tx:
-        return [view.request.id for view in waiting_for_decision(tx, world.caller(name).person, book=world.book, now=world.now)]
+def may_decide(world: World, name: str) -> set[str]:
+    return {view.request.id for view in listed(world, name, RequestState.PENDING) if isinstance(view.decision, Allow)}
 
 
 def running(world: World, name: str) -> list[SessionView]:
@@ -95,23 +94,21 @@ def test_what_a_list_says_may_be_done_is_what_the_acts_say(world: World):
             assert isinstance(outcome, Request) is isinstance(view.ending, Allow), (name, view)
 
 
-def test_the_queue_holds_what_this_person_may_decide_the_longest_waiting_first(world: World):
-    first = world.asked("hanako")
-    world.now = NOW + timedelta(minutes=1)
-    second = world.asked("oliver")
-    assert waiting(world, "taro") == [first.id, second.id]
-    assert waiting(world, "oliver") == [first.id], "not their own"
-    assert waiting(world, "admin") == waiting(world, "hanako") == []
+def test_what_waits_says_who_may_decide_it(world: World):
+    first, second = world.asked("hanako"), world.asked("oliver")
+    assert may_decide(world, "taro") == {first.id, second.id}
+    assert may_decide(world, "oliver") == {first.id}, "not their own"
+    assert may_decide(world, "admin") == may_decide(world, "hanako") == set()
     world.deny("grace", first.id)
-    assert waiting(world, "taro") == [second.id]
+    assert may_decide(world, "taro") == {second.id}
     world.now = NOW + 2 * HOUR
-    assert waiting(world, "taro") == [], "its time is over"
+    assert may_decide(world, "taro") == set(), "its time is over"
 
 
-def test_the_queue_leaves_out_what_one_approved_already(world: World):
+def test_who_approved_already_does_not_decide_again(world: World):
     asked = world.asked(room="orders")
     world.approve("taro", asked.id)
-    assert (waiting(world, "taro"), waiting(world, "grace")) == ([], [asked.id])
+    assert (may_decide(world, "taro"), may_decide(world, "grace")) == (set(), {asked.id})
 
 
 def test_sessions_are_listed_with_their_connections_and_the_grant_s_end(world: World):

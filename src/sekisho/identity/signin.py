@@ -170,17 +170,6 @@ def sign_out(store: Store, *, sign_in: SignIn, address: str, channel: Channel, n
             note(tx, kind, by=by, now=now, details={"sign_in": sign_in.id})
 
 
-def issue_token(store: Store, *, by: Caller, now: datetime) -> SignedIn | Deny:
-    """An API token for somebody who is signed in already."""
-    with store.writing() as tx:
-        caller = as_of_now(tx, by)
-        if isinstance(caller, Deny):
-            return refuse(tx, EventKind.ACCESS_REFUSED, caller, by=by, now=now, details={"act": "issue-token"})
-        made = _make_sign_in(tx, caller.person, kind="token", address=by.address, now=now)
-        note(tx, EventKind.TOKEN_ISSUED, by=caller, now=now, details={"sign_in": made.sign_in.id})
-        return made
-
-
 def set_password(store: Store, *, by: Caller, sign_in: str, password: str, current: str = "", now: datetime) -> Person | Deny:
     """One's own password. `current` is needed where there is one. All other sign-ins of the person end; `sign_in` is the id of the one that stays."""
     knock = _Knock(by.person.name, by.address, by.channel, now)

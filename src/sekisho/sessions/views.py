@@ -79,13 +79,6 @@ def request_for(tx: Connection, person: Person, request: str, *, book: RoomBook,
     return found[0] if found else Deny(Reason.NO_SUCH_REQUEST, {"request": shown(request)})
 
 
-def waiting_for_decision(tx: Connection, person: Person, *, book: RoomBook, now: datetime) -> list[RequestView]:
-    """What this person may approve or deny now, the longest waiting first."""
-    pending = [requests.c.state == RequestState.PENDING.value, requests.c.ends_at > now, requests.c.person != person.name]
-    found = _views(tx, person, pending, book=book, now=now, limit=LIMIT)
-    return [view for view in reversed(found) if isinstance(view.decision, Allow)]
-
-
 def sessions_for(tx: Connection, person: Person, *, book: RoomBook, now: datetime) -> list[SessionView]:
     """Sessions that this person may see, newest first: those that are not over, and those that were over within a day."""
     is_listed = or_(sessions.c.state.not_in([state.value for state in states.OVER]), sessions.c.over_at > now - OVER_FOR)

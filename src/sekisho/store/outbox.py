@@ -64,12 +64,6 @@ class Outbox:
         with self._store.writing() as tx:
             tx.execute(update(outbox).where(outbox.c.number <= through, ~outbox.c.accepted).values(accepted=True))
 
-    @property
-    def accepted_through(self) -> int:
-        """The greatest number that audit has accepted; 0 if none."""
-        with self._store.reading() as tx:
-            return tx.execute(select(func.max(outbox.c.number)).where(outbox.c.accepted)).scalar() or 0
-
     def is_accepted(self, row_id: int) -> bool:
         """Has audit this event? False for a row that is not known: a day after it was accepted it may be pruned, so ask before."""
         with self._store.reading() as tx:
