@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from websockets.asyncio.client import ClientConnection, connect
 
-from sekisho.gateway.app import create_app, server_config
+from sekisho.gateway.app import create_app, run_server, server_config
 from sekisho.gateway.doorway_client import DoorwayClient
 from sekisho.gateway.timings import Timings
 from sekisho.model import messages
@@ -336,7 +336,7 @@ async def rooms_host(tmp_path: Path, timings: Timings | None = None, trusted: tu
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign]  # signals are pytest's
     control.open()
     agent.open()
-    running = asyncio.create_task(server.serve(sockets=[listener]))
+    running = asyncio.create_task(run_server(server, listener))
     host = RoomsHost(control, agent, port, ssl.create_default_context(cafile=certificate), server)
     try:
         await until(lambda: server.started and control.alive, "started")

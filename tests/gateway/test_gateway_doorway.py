@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Self
 
 import pytest
 import uvloop
@@ -17,7 +18,7 @@ class Story:
         self.control = Control(folder / "control.sock", Agent(folder / "open.sock"))
         self.client = DoorwayClient(self.control.path, answer_seconds=1.0)
 
-    async def __aenter__(self) -> "Story":
+    async def __aenter__(self) -> Self:
         self.control.open()
         self.running = asyncio.create_task(self.client.run())
         await until(lambda: self.control.alive, "connected")

@@ -244,7 +244,7 @@ def test_a_slow_connection_is_closed_and_never_holds_up_the_others(tmp_path: Pat
     async def story(host: RoomsHost) -> None:
         slow = await host.hello(host.control.issue(), is_reading=False, max_queue=1)
         quick = await host.at_prompt()
-        await quick.type("head -c 6000000 /dev/zero | tr '\\0' x; echo; echo all$((1+1))\n")
+        await quick.type("head -c 3000000 /dev/zero | tr '\\0' x; echo; echo all$((1+1))\n")
         await quick.sees("all2")
         await until(lambda: [each.connection for each in host.control.closed] == ["c-1"], "the slow one is closed")
         slow.read_on()
@@ -256,7 +256,7 @@ def test_a_lone_slow_connection_slows_the_room_and_one_that_takes_nothing_is_clo
     async def story(host: RoomsHost) -> None:
         slow = await host.hello(host.control.issue(), is_reading=False, max_queue=1)
         room = host.agent.room()
-        await slow.socket.send(b"head -c 6000000 /dev/zero | tr '\\0' x; echo; touch " + str(tmp_path / "passed").encode() + b"\n")
+        await slow.socket.send(b"head -c 3000000 /dev/zero | tr '\\0' x; echo; touch " + str(tmp_path / "passed").encode() + b"\n")
         await until(lambda: host.control.closed, "it is closed")
         await until((tmp_path / "passed").exists, "the room goes on without it")
         assert room.process.poll() is None

@@ -15,7 +15,7 @@ from sekisho.audit.fault import Fault
 from sekisho.audit.verify import Verified, verify_log
 from sekisho.cli.mirror import mirror_log
 from sekisho.cli.portal import Portal
-from sekisho.cli.showing import local_time, print_json, print_json_line, tell, visible
+from sekisho.cli.showing import log_time, print_json, print_json_line, tell, visible
 from sekisho.cli.times import parse_since
 from sekisho.model.errors import Trouble
 from sekisho.settings import DEFAULT_STATE
@@ -150,5 +150,5 @@ def _line(entry: Mapping[str, Any]) -> str:
     details = {**other, **(entry.get("details") or {})}
     parts = [who, where, visible(entry.get("reason", "")), json.dumps(details, ensure_ascii=False) if details else ""]
     return "  ".join(
-        [f"{entry['index']:>6}", local_time(entry.get("at", "")), f"{visible(entry.get('kind', '')):<18}", *(visible(part) for part in parts if part)]
+        [f"{entry['index']:>6}", log_time(entry.get("at", "")), f"{visible(entry.get('kind', '')):<18}", *(visible(part) for part in parts if part)]
     )

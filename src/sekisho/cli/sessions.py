@@ -124,7 +124,7 @@ def _ready_or_progress(portal: Portal, room: str) -> dict[str, Any] | str:
 
 
 def _find(portal: Portal, room: str) -> dict[str, Any] | None:
-    """Your session of that room, the newest; one that is over only if there is no other."""
+    """Your session of that room, the newest; one that is over only if it was asked for by its id, or came to nothing within its time."""
     found = portal.get("/api/sessions")["sessions"]
     mine = [each for each in found if each["is_mine"] and room in (each["room"], each["id"])]
     mine.sort(key=lambda each: (each["state"] not in _OVER, each["starts_at"]))
@@ -132,8 +132,7 @@ def _find(portal: Portal, room: str) -> dict[str, Any] | None:
 
 
 def _is_current(session: Mapping[str, Any]) -> bool:
-    """A session that failed or is ending within its time; older ones say nothing about now."""
-    return datetime.fromisoformat(session["ends_at"]) > datetime.now(UTC)
+    return session["state"] != SessionState.DESTROYED and datetime.fromisoformat(session["ends_at"]) > datetime.now(UTC)
 
 
 def _check_grant(portal: Portal, room: str) -> None:

@@ -57,6 +57,14 @@ def local_time(rfc3339: object) -> str:
     return moment.strftime("%H:%M" if moment.date() == datetime.now().astimezone().date() else "%Y-%m-%d %H:%M")
 
 
+def log_time(rfc3339: object) -> str:
+    """In this machine's zone, to the second, always with the date: lines of the log stand beside lines of other days."""
+    try:
+        return datetime.fromisoformat(str(rfc3339)).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    except ValueError:
+        return visible(rfc3339)
+
+
 def size(size_bytes: int) -> str:
     """In the unit that gives one to three digits before the point."""
     amount, unit = float(size_bytes), "B"

@@ -32,6 +32,7 @@ from sekisho.system.clock import Clock
 STATIC = Path(__file__).parent / "static"
 CONNECTIONS_LIMIT = 1_000
 _PING_SECONDS = 20.0
+_SEND_BUFFER_BYTES = 131_072  # what was shown before a cut, and is still on its way to a slow client, stays little; and an interrupt is soon seen
 
 
 def create_app(
@@ -99,7 +100,15 @@ async def serve(
         clock=clock,
         timings=times,
     )
-    await uvicorn.Server(server_config(app, certificate=certificate, key=key)).serve(sockets=[listener])
+    await run_server(uvicorn.Server(server_config(app, certificate=certificate, key=key)), listener)
+
+
+async def run_server(server: uvicorn.Server, listener: socket.socket) -> None:
+    """Until the server is told to exit. No connection outlives it: one whose client takes nothing would keep the loop, and so the process, for ever."""
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+    await server.serve(sockets=[listener])
+    for connection in list(server.server_state.connections):
+        connection.transport.abort()
 
 
 def server_config(app: Starlette, *, certificate: Path, key: Path) -> uvicorn.Config:
