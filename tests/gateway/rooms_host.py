@@ -101,6 +101,7 @@ class Control(Server):
         self.refusal: tuple[Reason, tuple] | None = None
         self.recheck_refusal: Reason | None = None
         self.is_silent = False
+        self.cuts_at_once = False
         self.redeemed: list[Redeem] = []
         self.rechecked: list[Recheck] = []
         self.closed: list[Closed] = []
@@ -147,6 +148,8 @@ class Control(Server):
         again = self.issue(admitted.session, **{name: getattr(admitted, name) for name in ("ends_at", "idle_end_seconds", "paste_in")})
         capability = self.agent.register(admitted.session)
         channel.send(messages.render(replace(admitted, to=message.number, capability=capability, again=again)))
+        if self.cuts_at_once:
+            self.tell(Cut(admitted.connection, "person-disabled"))
 
     def _recheck(self, channel: Channel, number: int) -> None:
         if self.is_silent:

@@ -131,6 +131,19 @@ def test_a_cut_shows_why_and_nothing_after_it(tmp_path: Path) -> None:
     with_rooms_host(tmp_path, story)
 
 
+def test_a_cut_that_follows_its_admission_at_once_is_not_lost(tmp_path: Path) -> None:
+    async def story(host: RoomsHost) -> None:
+        host.control.cuts_at_once = True
+        client = await host.hello(host.control.issue())
+        assert await client.hears("ended") == {"reason": "person-disabled"}
+        await client.is_shut()
+        assert client.shown == b""
+        await until(lambda: [each.why for each in host.control.closed] == ["cut"], "closed")
+        assert not host.agent.opened
+
+    with_rooms_host(tmp_path, story)
+
+
 def test_the_gateway_itself_closes_at_the_deadline_and_an_extension_moves_it(tmp_path: Path) -> None:
     async def story(host: RoomsHost) -> None:
         client = await host.enter(host.control.issue(ends_at=now() + 0.6))

@@ -18,6 +18,8 @@ from sekisho.model.session import EndReason
 from sekisho.sessions.doorway import Admitted, Closed, Cut, Extended
 from sekisho.system.clock import Clock
 
+_EARLY_CUTS_LIMIT = 1_024
+
 
 class Post:
     """A console, and until when."""
@@ -47,6 +49,7 @@ class Desk(Held):
         self._posts: dict[str, Post] = {}
         self._connections: dict[str, Connection] = {}
         self._opening: dict[str, asyncio.Lock] = {}
+        self._early_cuts: dict[str, str] = {}
         self._look_again = asyncio.Event()
 
     def connections(self) -> tuple[str, ...]:
@@ -54,7 +57,11 @@ class Desk(Held):
 
     def cut(self, order: Cut) -> None:
         if connection := self._connections.get(order.connection):
-            connection.end(Ending("cut", wire.Ended(order.reason)))
+            connection.end(_cut_for(order.reason))
+        else:  # it may follow its admission so closely that nobody has taken that up yet
+            self._early_cuts[order.connection] = order.reason
+            while len(self._early_cuts) > _EARLY_CUTS_LIMIT:
+                del self._early_cuts[next(iter(self._early_cuts))]
 
     def extended(self, news: Extended) -> None:
         post = self._posts.get(news.session)
@@ -87,6 +94,8 @@ class Desk(Held):
     def admit(self, connection: Connection) -> None:
         """From here until `release` control may cut it."""
         self._connections[connection.id] = connection
+        if reason := self._early_cuts.pop(connection.id, None):
+            connection.end(_cut_for(reason))
 
     def release(self, connection: Connection) -> None:
         """It is over, and control is told."""
@@ -159,7 +168,11 @@ class Desk(Held):
         delay = 0.0 if is_time_over else self._timings.reason
         if post:
             self._drop(post)
-        asyncio.get_running_loop().call_later(delay, _end_each, console.connections, Ending("cut", wire.Ended(reason)))
+        asyncio.get_running_loop().call_later(delay, _end_each, console.connections, _cut_for(reason))
+
+
+def _cut_for(reason: str) -> Ending:
+    return Ending("cut", wire.Ended(reason))
 
 
 def _end_each(connections: list[Connection], ending: Ending) -> None:

@@ -53,7 +53,8 @@ class Relay:
         connection = Connection(admitted, address=address)
         self._desk.admit(connection)
         try:
-            await self._desk.enter(admitted, connection, size)
+            if not connection.ending:
+                await self._desk.enter(admitted, connection, size)
         except OpenFailed as failure:
             _log.warning("session %s was not opened: %s", admitted.session, failure.reference)
             connection.end(Ending("disconnected", _not_opened(failure)))
