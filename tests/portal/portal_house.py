@@ -117,7 +117,7 @@ class Browser:
         return form_token(base) if base else ""
 
     def send(self, method: str, path: str, *, headers: dict[str, str] | None = None, **more: object) -> httpx.Response:
-        return asyncio.run(self._send(method, path, {**self.headers, **(headers or {})}, more))
+        return _loop().run(self._send(method, path, {**self.headers, **(headers or {})}, more))
 
     async def _send(self, method: str, path: str, headers: dict[str, str], more: dict[str, object]) -> httpx.Response:
         transport = httpx.ASGITransport(self.app, client=(self.address, 40_000), raise_app_exceptions=False)
@@ -193,16 +193,16 @@ class House:
             tx.execute(insert(sign_ins).values(**row, **times))
         return secret
 
-    def plant(self, person: str = "jiro", *, state: str = "pending", room: str = "campaign", reason: str = "Weekly export check") -> str:
-        """A request that is there already, whatever the policy would say to it."""
+    def plant(self, person: str = "jiro", *, state: str = "pending", reason: str = "Weekly export check", times: int = 1) -> str:
+        """Requests for `campaign` that are there already, whatever the policy would say to them; the id of the last."""
         self.book.refresh()
-        request, found = identifier("r-"), self.book.current[room]
-        times = {"asked_at": self.now, "starts_at": self.now, "ends_at": self.now + timedelta(hours=1)}
-        told = {"reason": reason, "ticket": "MKT-42", "address": INSIDE, "state": state}
+        ids, found = [identifier("r-") for _ in range(times)], self.book.current["campaign"]
+        when = {"asked_at": self.now, "starts_at": self.now, "ends_at": self.now + timedelta(hours=1)}
+        told = {"person": person, "reason": reason, "ticket": "MKT-42", "address": INSIDE, "state": state}
         with self.store.writing() as tx:
             store_room_file(tx, found, now=self.now)
-            tx.execute(insert(requests).values(id=request, room=room, room_digest=found.digest, person=person, **told, **times))
-        return request
+            tx.execute(insert(requests), [{"id": each, "room": found.name, "room_digest": found.digest, **told, **when} for each in ids])
+        return ids[-1]
 
     def caller(self, name: str, *, channel: Channel = Channel.PAGE, address: str = INSIDE) -> Caller:
         return Caller(self.signed_in[name].person, address, channel)
@@ -266,6 +266,12 @@ class House:
         self.store.close()
 
 
+@cache
+def _loop() -> asyncio.Runner:
+    """One loop for all browsers: its worker threads are not started anew for each request."""
+    return asyncio.Runner()
+
+
 @dataclass(frozen=True, slots=True)
 class Settled:
     path: Path
@@ -292,6 +298,8 @@ def _settled() -> Settled:
 def forget_settled() -> None:
     shutil.rmtree(_settled().path.parent, ignore_errors=True)
     _settled.cache_clear()
+    _loop().close()
+    _loop.cache_clear()
 
 
 def location(answer: httpx.Response) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import Path
@@ -25,12 +26,12 @@ def rooms(here: Visit) -> list[RoomCard]:
 
 def mine(here: Visit) -> list[RequestCard]:
     """All of one's own requests, newest first."""
-    return _cards(here, (view for view in views(here) if view.is_mine))
+    return _cards(here, _own(here))
 
 
 def mine_now(here: Visit) -> list[RequestCard]:
     """One's own that still wait, are granted, or have a session that is not over."""
-    return _cards(here, (view for view in views(here) if view.is_mine and is_current(view.request, view.session)))
+    return _cards(here, (view for view in _own(here) if is_current(view.request, view.session)))
 
 
 def waiting(here: Visit) -> list[RequestCard]:
@@ -56,6 +57,14 @@ def views(here: Visit, *, state: RequestState | None = None) -> list[RequestView
     here.portal.rooms()
     with here.portal.store.reading() as tx:
         return requests_for(tx, here.person, book=here.portal.book, now=here.now, state=state)
+
+
+def _own(here: Visit) -> list[RequestView]:
+    """Seen as a member of no group: what others asked for does not crowd one's own out of the list, however much of it one approves or audits."""
+    here.portal.rooms()
+    bare = replace(here.person, groups=frozenset())
+    with here.portal.store.reading() as tx:
+        return [view for view in requests_for(tx, bare, book=here.portal.book, now=here.now) if view.is_mine]
 
 
 def mark(cards: Sequence[RequestCard]) -> str:
