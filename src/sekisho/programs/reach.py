@@ -12,7 +12,6 @@ from pathlib import Path
 from sekisho.system import kernel
 
 _COVER_OPTIONS = "mode=0711,size=64k"
-_MS_BIND = 0x1000
 
 
 def make_reachable(paths: Iterable[Path]) -> None:
@@ -43,7 +42,7 @@ def _cover(bar: Path, needed: list[Path]) -> None:
     kernel.mount("sekisho", bar, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, _COVER_OPTIONS)
     for path, descriptor in held:
         _make_way(bar, path, is_folder=os.path.isdir(f"/proc/self/fd/{descriptor}"))  # noqa: PTH112  a descriptor's name, not a path to take apart
-        kernel.mount(f"/proc/self/fd/{descriptor}", path, "", _MS_BIND | kernel.MS_REC)
+        kernel.mount(f"/proc/self/fd/{descriptor}", path, "", kernel.MS_BIND | kernel.MS_REC)
         os.close(descriptor)
 
 

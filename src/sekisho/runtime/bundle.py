@@ -20,8 +20,6 @@ _HIDDEN = ("acpi", "asound", "bootconfig", "buddyinfo", "bus", "cgroups", "cmdli
            "partitions", "pressure", "sched_debug", "schedstat", "scsi", "slabinfo", "softirqs", "swaps", "sysrq-trigger", "timer_list",
            "timer_stats", "vmallocinfo", "zoneinfo")  # fmt: skip
 _READ_ONLY = ("sys", "tty")
-# name: soft, hard. The kernel also adds the last two up over all rooms, and root's own, so each room gets a small share.
-_RLIMITS = {"CORE": (0, 0), "NOFILE": (1024, 4096), "SIGPENDING": (1024, 1024), "MSGQUEUE": (0, 0)}
 
 # A shell that the person may leave at any time without losing the room: only *leave*, or the end of the grant, ends it.
 _SHELL = """while :; do
@@ -40,7 +38,6 @@ class BundleFacts:
     folders: Path  # holds dev, data, home, tmp, shm, run and etc as the shim mounted them
     uid_base: int
     cgroup_path: str
-    network_namespace: str
     noexec: tuple[str, ...]
     language: str
     seccomp: Mapping[str, object]
@@ -59,8 +56,8 @@ def config(facts: BundleFacts) -> dict[str, object]:
             "uidMappings": [{"containerID": 0, "hostID": facts.uid_base, "size": SIZE}],
             "gidMappings": [{"containerID": 0, "hostID": facts.uid_base, "size": SIZE}],
             "namespaces": [
-                {"type": "user"}, {"type": "pid"}, {"type": "mount"}, {"type": "ipc"}, {"type": "uts"}, {"type": "cgroup"},
-                {"type": "network", "path": facts.network_namespace},
+                {"type": "user", "path": str(facts.folders / "user")}, {"type": "pid"}, {"type": "mount"}, {"type": "ipc"}, {"type": "uts"}, {"type": "cgroup"},
+                # no "network": it is inherited from the shim, which checks that. Runc 1.1 joins user namespaces first, and could not join it by path after.
             ],
             "cgroupsPath": facts.cgroup_path,
             "maskedPaths": [f"/proc/{name}" for name in _HIDDEN],
@@ -93,7 +90,6 @@ def _process(facts: BundleFacts) -> dict[str, object]:
         "env": [f"{name}={value}" for name, value in environment.items()],
         "cwd": "/",
         "capabilities": dict.fromkeys(("bounding", "effective", "inheritable", "permitted", "ambient"), none),
-        "rlimits": [{"type": f"RLIMIT_{name}", "soft": soft, "hard": hard} for name, (soft, hard) in _RLIMITS.items()],
         "noNewPrivileges": True,
     }
 

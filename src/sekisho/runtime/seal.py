@@ -5,6 +5,7 @@ the mounts, the network and all their bytes with them.
 """
 
 import os
+import resource
 import shutil
 import socket
 import stat
@@ -26,20 +27,26 @@ _FOLDERS = ("etc", "data", "home", "tmp")
 _BYTES_PER_INODE = 4096
 _DEV_BYTES = 64 << 10
 _SOCKET_MEMORY = "4096 16384 262144"  # bytes: least, at first, most; a socket keeps some of it even where the cgroup has no more to give
-_MOUNTS = (*_FOLDERS, "dev", "root", "image")
+_SIGPENDING, _MSGQUEUE = 11, 12  # getrlimit(2); Python has no names for them
+# Not in the bundle: the runtime may not set limits of a process in a user namespace that root does not own, unless it has CAP_SYS_RESOURCE.
+# A core limit of 1 byte, not 0: a machine whose core_pattern is a pipe asks only whether it is 1 (core(5)), and would else keep a crashed program's memory.
+_LIMITS = {resource.RLIMIT_CORE: (1, 1), resource.RLIMIT_NOFILE: (1024, 4096), _SIGPENDING: (1024, 1024), _MSGQUEUE: (0, 0)}
+_MOUNTS = (*_FOLDERS, "dev", "root", "image", "user")
 # OCI runtime specification, config-linux.md "Default Devices"; numbers: kernel Documentation/admin-guide/devices.txt
 _DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
 _DEVICE_LINKS = {"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2", "ptmx": "pts/ptmx"}
 
 
 def enter_namespaces() -> None:
-    """From here on mounts and network are the session's own: no interface but `lo`, no address but its own."""
+    """From here on mounts and network are the session's own: no interface but `lo`, no address but its own. The room inherits the network, and the limits."""
     kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWNET)
     kernel.forget_propagation()
     netlink.raise_loopback()
     netlink.make_local(*SYNTHETIC_NETWORK)
     for direction in ("rmem", "wmem"):
         Path(f"/proc/sys/net/ipv4/tcp_{direction}").write_text(_SOCKET_MEMORY, encoding="ascii")
+    for limit, bounds in _LIMITS.items():
+        resource.setrlimit(limit, bounds)
 
 
 @dataclass(slots=True)
@@ -108,6 +115,8 @@ def _mount_image(paths: SessionPaths, uid_base: int, image: Path) -> None:
     os.chown(nothing, uid_base, uid_base)  # the room's / takes its owner from here
     try:
         kernel.bind_with_ids(image, shifted, namespace)
+        (paths.folder / "user").touch()
+        kernel.mount(f"/proc/self/fd/{namespace}", paths.folder / "user", "", kernel.MS_BIND)
     finally:
         os.close(namespace)
     layers = [os.open(folder, os.O_PATH | os.O_CLOEXEC) for folder in (nothing, shifted)]

@@ -191,7 +191,6 @@ class Shim:
                 folders=facts.paths.folder,
                 uid_base=facts.uid_base,
                 cgroup_path=f"{facts.paths.cgroup}/room",
-                network_namespace=f"/proc/{os.getpid()}/ns/net",
                 noexec=facts.spec.noexec,
                 language=facts.spec.language,
                 seccomp=facts.seccomp,
@@ -211,7 +210,11 @@ class Shim:
             return
         self._master = console.master()
         console.close()
-        first = os.pidfd_open(container.first_process(self._facts.paths))
+        pid = container.first_process(self._facts.paths)
+        if not Path(f"/proc/{pid}/ns/net").samefile("/proc/self/ns/net"):
+            self._end(EndReason.OPEN_FAILED, "the runtime gave the room another network than its own")
+            return
+        first = os.pidfd_open(pid)
         self._selector.register(first, selectors.EVENT_READ, lambda _events: self._end(EndReason.ROOM_STOPPED, ""))
         self._become(RuntimeState.READY)
 

@@ -19,6 +19,7 @@ MS_RDONLY = 0x1
 MS_NOSUID = 0x2
 MS_NODEV = 0x4
 MS_NOEXEC = 0x8
+MS_BIND = 0x1000
 MS_REC = 0x4000
 MS_SLAVE = 0x80000
 
@@ -42,6 +43,7 @@ _PR_SET_NO_NEW_PRIVS = 38
 _PR_SET_CHILD_SUBREAPER = 36
 _CAPABILITY_VERSION_3 = 0x20080522
 CAP_DAC_READ_SEARCH = 2
+CAP_SYS_ADMIN = 21
 
 
 def _check(result: int, what: str) -> int:
@@ -86,7 +88,10 @@ def bind_with_ids(source: Path, target: Path, user_namespace: int) -> None:
 
 
 def user_namespace(base: int, size: int) -> int:
-    """A descriptor of a new user namespace in which 0…size-1 are the machine's base…base+size-1. The process that made it is gone."""
+    """A descriptor of a new user namespace in which 0…size-1 are the machine's base…base+size-1. The process that made it is gone.
+
+    Its owner is `base`: what the kernel counts by owner (inotify, pending signals, message queues, locked memory) is then counted for this range alone. Were
+    it root, each namespace could use up what all the others, and root, may have."""
     made_read, made_write = os.pipe()
     go_read, go_write = os.pipe()
     child = os.fork()
@@ -94,6 +99,8 @@ def user_namespace(base: int, size: int) -> int:
         try:
             os.close(made_read)
             os.close(go_write)
+            os.setresuid(-1, base, base)
+            keep_only(CAP_SYS_ADMIN)
             unshare(CLONE_NEWUSER)
             os.write(made_write, b"1")
             os.read(go_read, 1)
