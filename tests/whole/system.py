@@ -237,13 +237,15 @@ class Prompt:
         self.ended: dict | None = None
         self._seen = b""
 
+    def type(self, keys: str) -> None:
+        self._socket.send(keys.encode())
+
     def run(self, command: str, seconds: float = PATIENCE_SECONDS) -> str:
-        """What a command prints, without escape sequences."""
-        mark = f"{time.monotonic_ns():x}"
-        self._socket.send(f"stty -echo; {command}; printf '\\n%s%s\\n' {mark[:4]} {mark[4:]}\n".encode())
-        text = self.read(mark, seconds)
-        shown = re.sub(r"\x1b(\[[0-9;?]*[a-zA-Z]|\][^\x07]*\x07)", "", text.split(mark)[0])
-        return shown.rpartition("stty -echo")[2].split("\n", 1)[-1].replace("\r", "").strip()
+        """What a command prints, without escape sequences. Marks that the echo of the line does not show stand before and after it."""
+        begin, end = (f"{time.monotonic_ns():x}{side}" for side in "be")
+        self._socket.send(f"stty -echo; printf '%s%s\\n' {begin[:4]} {begin[4:]}; {command}; printf '\\n%s%s\\n' {end[:4]} {end[4:]}\n".encode())
+        shown = re.sub(r"\x1b(\[[0-9;?]*[a-zA-Z]|\][^\x07]*\x07)", "", self.read(end, seconds).split(end)[0])
+        return shown.rpartition(begin)[2].replace("\r", "").strip()
 
     def read(self, until_text: str, seconds: float = PATIENCE_SECONDS) -> str:
         end = time.monotonic() + seconds

@@ -62,11 +62,11 @@ def _plain(value: Any) -> Any:
 
 @cache
 def _hints(kind: Hashable) -> dict[str, Any]:
-    return get_type_hints(kind)  # type: ignore[arg-type]  # always a class
+    return get_type_hints(kind)
 
 
 def _object(kind: type[M], found: dict[str, Any]) -> M:
-    hints = _hints(kind)
+    hints = _hints(kind)  # type: ignore[arg-type]  # mypy: a type variable of class is not known to be hashable
     known = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]  # every message is a dataclass
     if extra := found.keys() - known.keys():
         raise MalformedMessage(f"unknown field {min(extra)[:40]!r}")

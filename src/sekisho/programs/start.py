@@ -47,7 +47,7 @@ def begin(
     installation = open_installation(arguments.state)
     settings = read_settings(installation.state)
     where = addresses(settings, arguments.listen)
-    listener = _listener(*listens(where)) if listens else None
+    listener = listening_socket(*listens(where)) if listens else None
     kernel.set_name(f"sekisho-{service}")
     if os.getuid() == 0:
         kernel.become(installation.uid(service), groups(installation))
@@ -56,7 +56,8 @@ def begin(
     return Begun(installation, settings, where, listener)
 
 
-def _listener(host: str, port: int) -> socket.socket:
+def listening_socket(host: str, port: int) -> socket.socket:
+    """Bound and listening. Raises Trouble `port-taken`."""
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=512)
     except OSError as error:

@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import selectors
+import shutil
 import signal
 import socket
 import ssl
@@ -27,8 +28,9 @@ from sekisho.programs.certificates import fingerprint, make_authority, make_cert
 from sekisho.programs.demo import write_demo
 from sekisho.programs.folders import give, make_folders
 from sekisho.programs.reach import make_reachable
-from sekisho.programs.start import run_program
+from sekisho.programs.start import listening_socket, run_program
 from sekisho.programs.web import Addresses, addresses
+from sekisho.runtime.cgroups import cgroup
 from sekisho.settings import DEFAULT_STATE, SERVICES, Installation, Settings, make_installation, read_settings
 from sekisho.system import kernel
 from sekisho.system.files import write_whole
@@ -128,6 +130,8 @@ def up(*, state: Path, listen: str | None, demo: bool) -> None:
             write_demo(installation)
         settings = read_settings(installation.state)
         where = addresses(settings, listen)
+        for port in (where.portal_port, where.rooms_port):
+            listening_socket(where.host, port).close()  # said now, in one line, rather than by a process that keeps dying
         make_reachable(_needed(installation, settings))
         _make_certificates(installation, settings, where)
         links = _prepare_store(installation, where, demo=demo)
@@ -139,6 +143,7 @@ def up(*, state: Path, listen: str | None, demo: bool) -> None:
             supervisor.run()
         finally:
             supervisor.stop()
+            _tidy(installation)
 
 
 def _needed(installation: Installation, settings: Settings) -> list[Path]:
@@ -146,6 +151,18 @@ def _needed(installation: Installation, settings: Settings) -> list[Path]:
     code = [Path(sys.prefix), Path(sys.base_prefix), Path(sekisho.__file__).parent]
     files = [path for path in (settings.egress.trust, settings.web.certificate, settings.web.key) if path]
     return [installation.state, *code, settings.runtime.images, *settings.sources.values(), *files]
+
+
+def _tidy(installation: Installation) -> None:
+    """With no session left, nothing of this installation is left on the machine but its state folder."""
+    sessions = installation.run / "s"
+    if sessions.is_dir() and any(sessions.iterdir()):
+        return
+    for image in (installation.run / "images").glob("*"):
+        with suppress(OSError):
+            kernel.unmount(image)
+    cgroup(f"/sekisho-{installation.short}").remove()
+    shutil.rmtree(installation.run, ignore_errors=True)
 
 
 @contextmanager

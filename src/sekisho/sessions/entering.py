@@ -32,7 +32,6 @@ from sekisho.store.tables import connections, tickets
 from sekisho.store.tables import outbox as outbox_rows
 from sekisho.system import randomness
 
-AGAIN = timedelta(minutes=10)
 GATEWAY_LOST = "gateway-lost"
 _KEPT = timedelta(days=1)
 _NO_GRANT = Deny(Reason.NO_GRANT, {"room": "this room"})
@@ -119,7 +118,7 @@ def _admit(tx: Connection, ask: Redeem, ticket: Row[Any], found: "_Standing", no
     connection, again = randomness.identifier("c-"), randomness.token()
     shared = {"session": ticket.session, "person": ticket.person, "kind": ask.kind, "address": ask.address, "sign_in": ticket.sign_in}
     tx.execute(insert(connections).values(id=connection, opened_at=now, **shared))
-    tx.execute(insert(tickets).values(fingerprint=randomness.fingerprint(again), expires_at=now + AGAIN, **shared))
+    tx.execute(insert(tickets).values(fingerprint=randomness.fingerprint(again), expires_at=found.grant.ends_at, **shared))
     row = tx.execute(select(connections).where(connections.c.id == connection)).one()
     event = outbox.append(tx, records.connection_event(tx, EventKind.CONNECTION_OPENED, row, now=now, by=ticket.person))
     return Admission(
