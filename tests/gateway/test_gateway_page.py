@@ -8,10 +8,10 @@ import httpx
 import pytest
 from tests.gateway.rooms_host import HOST, PORTAL, RoomsHost, with_rooms_host
 
-from sekisho.gateway.address import caller_address, parse_networks
 from sekisho.gateway.app import STATIC
 from sekisho.model.reasons import SENTENCES
 from sekisho.model.session import EndReason
+from sekisho.policy.caller_address import caller_address, parse_networks
 
 WORDS = json.loads((STATIC / "words.json").read_text(encoding="utf-8"))
 

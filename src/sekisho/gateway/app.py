@@ -19,7 +19,6 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
-from sekisho.gateway.address import Networks, caller_address, parse_networks
 from sekisho.gateway.doorway_client import Doorway, DoorwayClient
 from sekisho.gateway.gate import Gate
 from sekisho.gateway.page import render_terminal_page
@@ -27,6 +26,7 @@ from sekisho.gateway.terminal import wire
 from sekisho.gateway.terminal.desk import Desk
 from sekisho.gateway.terminal.relay import Relay
 from sekisho.gateway.timings import Timings
+from sekisho.policy.caller_address import Networks, caller_address, parse_networks
 from sekisho.system.clock import Clock
 
 STATIC = Path(__file__).parent / "static"
@@ -112,7 +112,7 @@ async def run_server(server: uvicorn.Server, listener: socket.socket) -> None:
 
 
 def server_config(app: Starlette, *, certificate: Path, key: Path) -> uvicorn.Config:
-    """Addresses are ours to read (`gateway.address`), not uvicorn's; frames are bounded; terminal bytes are not compressed beside secrets (CRIME)."""
+    """Addresses are ours to read (`policy.caller_address`), not uvicorn's; frames are bounded; terminal bytes are not compressed beside secrets (CRIME)."""
     return uvicorn.Config(
         app,
         ssl_certfile=certificate,

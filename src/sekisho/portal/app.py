@@ -6,8 +6,8 @@ from pathlib import Path
 from fastapi import APIRouter, Depends, FastAPI
 
 from sekisho.model.room import Place
+from sekisho.policy.caller_address import parse_networks
 from sekisho.portal import api, pages
-from sekisho.portal.address import parse_networks
 from sekisho.portal.answers import add_answers
 from sekisho.portal.door import door
 from sekisho.portal.guard import Guard, answer_headers

@@ -18,9 +18,9 @@ from sekisho.identity.signin import SignIn, resolve
 from sekisho.model.event import Event, EventKind
 from sekisho.model.people import Caller, Channel, Person
 from sekisho.model.reasons import Reason
+from sekisho.policy.caller_address import caller_address
 from sekisho.policy.verdict import Deny
 from sekisho.portal import forgery
-from sekisho.portal.address import caller_address
 from sekisho.portal.inputs import own_path
 from sekisho.portal.language import Catalogue, catalogue, choose_language
 from sekisho.portal.parts import Portal

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sekisho.model.room import Place, Room
-from sekisho.portal.address import Networks
+from sekisho.policy.caller_address import Networks
 from sekisho.portal.refusals import Tally
 from sekisho.sessions.roombook import RoomBook
 from sekisho.store.database import Store

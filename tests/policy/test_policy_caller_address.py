@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sekisho.portal.address import caller_address, parse_networks
+from sekisho.policy.caller_address import caller_address, parse_networks
 
 PROXIES = parse_networks(("10.0.0.0/24", "fd00::1"))
 

@@ -1,4 +1,4 @@
-"""The caller's address: the socket's peer, or what listed proxies say. Pure; everything that reads X-Forwarded-For lives here.
+"""The caller's address: the socket's peer, or what listed proxies say. One rule for the portal and the rooms; everything that reads X-Forwarded-For lives here.
 
 A forwarded list is believed from the right, and only as long as the hop that wrote the next entry is itself listed (RFC 7239 §7.4's advice, on the header
 that proxies really send). Whatever a client forges stands to the left of what our own proxy wrote, and is never reached.
