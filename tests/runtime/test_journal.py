@@ -4,6 +4,8 @@ import itertools
 import json
 import shutil
 import time
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -17,6 +19,9 @@ from sekisho.system import files as durable_files
 from sekisho.system.clock import SystemClock
 
 SPEC = SessionSpec("s-1", "r-1", "campaign", "hanako", "0" * 64, time.time() + 60, SpecLimits(1, 1, 1, 1, 1.0, 1))
+
+
+OTHER = replace(SPEC, session="s-2", request="r-2")
 
 
 class Died(BaseException):
@@ -96,7 +101,7 @@ def test_wherever_the_agent_dies_each_noted_event_is_appended_once(tmp_path, ste
 def test_two_sessions_do_not_take_one_anothers_numbers(tmp_path):
     spool = spool_in(tmp_path)
     journal = Journal(paths_in(tmp_path), spool, now)
-    one, two = Record(SPEC, 1, 1.0), Record(SessionSpec("s-2", "r-2", "x", "y", "0" * 64, 1.0, SPEC.limits), 1, 1.0)
+    one, two = Record(SPEC, 1, 1.0), Record(OTHER, 1, 1.0)
     for record, _ in itertools.product((one, two), range(3)):
         journal.note(record, EventKind.SESSION_READY)
         journal.flush(record)
@@ -104,6 +109,78 @@ def test_two_sessions_do_not_take_one_anothers_numbers(tmp_path):
     spool.close()
     assert [entry["session"] for entry in entries] == ["s-1"] * 3 + ["s-2"] * 3
     assert [entry["number"] for entry in entries] == [str(number) for number in range(1, 7)]
+
+
+def test_sessions_that_tell_by_turns_lose_nothing(tmp_path):
+    """A reservation that outlived its own flush took what another session had appended since for the record's own, and dropped notes."""
+    spool = spool_in(tmp_path)
+    journal = Journal(paths_in(tmp_path), spool, now)
+    one, two = Record(SPEC, 1, 1.0), Record(OTHER, 1, 1.0)
+    for _ in range(3):
+        for record in (one, two):
+            journal.note(record, EventKind.SESSION_READY)
+            journal.flush(record)
+    entries = [json.loads(entry) for _, entry in spool.waiting(1 << 20)]
+    spool.close()
+    assert [entry["session"] for entry in entries] == ["s-1", "s-2"] * 3
+
+
+@pytest.mark.parametrize("steps", range(1, 12))
+def test_a_crash_with_a_reservation_outlives_what_others_tell_next(tmp_path, steps, monkeypatch):
+    """The next agent says of itself and of another session first, and dies too: the numbers that were reserved are another's by then."""
+    spool = spool_in(tmp_path)
+    dying = DyingSpool(spool, steps)
+    journal = Journal(paths_in(tmp_path), dying, now)
+    before = durable_files.write_whole
+    record = Record(SPEC, 1, 1.0)
+    for kind in (EventKind.SESSION_ENDED, EventKind.SESSION_DESTROYED):
+        journal.note(record, kind)
+    journal.save(record)
+    monkeypatch.setattr("sekisho.runtime.journal.write_whole", lambda *a, **k: (dying.step(), before(*a, **k), dying.step()))
+    with suppress(Died):
+        journal.flush(record)
+    monkeypatch.undo()
+    spool.close()
+
+    spool = spool_in(tmp_path)
+    journal = Journal(paths_in(tmp_path), spool, now)
+    other = Record(OTHER, 1, 1.0)
+    for _ in range(3):
+        journal.note(other, EventKind.SESSION_READY)
+    journal.flush(other)
+    spool.close()
+
+    spool = spool_in(tmp_path)
+    journal = Journal(paths_in(tmp_path), spool, now)
+    for found in journal.load():
+        journal.flush(found)
+    entries = [json.loads(entry) for _, entry in spool.waiting(1 << 20)]
+    spool.close()
+    assert [entry["kind"] for entry in entries if entry["session"] == "s-1"] == ["session.ended", "session.destroyed"]
+    assert [entry["kind"] for entry in entries if entry["session"] == "s-2"] == ["session.ready"] * 3
+
+
+def test_what_a_full_spool_refuses_is_not_taken_for_told_when_others_go_on(tmp_path):
+    spool = spool_in(tmp_path, limit_bytes=700)
+    journal = Journal(paths_in(tmp_path), spool, now)
+    record, other = Record(SPEC, 1, 1.0), Record(OTHER, 1, 1.0)
+    for _ in range(4):
+        journal.note(record, EventKind.SESSION_READY)
+    with pytest.raises(SpoolFull):
+        journal.flush(record)
+    left = len(record.notes)
+    for _ in range(left):
+        journal.note(other, EventKind.SESSION_ENDED)  # closes: the spool has a reserve for it
+    journal.flush(other)
+    spool.close()
+
+    spool = spool_in(tmp_path)
+    journal = Journal(paths_in(tmp_path), spool, now)
+    for found in journal.load():
+        journal.flush(found)
+    kinds = [json.loads(entry)["kind"] for _, entry in spool.waiting(1 << 20)]
+    spool.close()
+    assert (kinds.count("session.ready"), kinds.count("session.ended")) == (4, left)
 
 
 def test_what_a_full_spool_refuses_stays_noted_and_comes_later(tmp_path):

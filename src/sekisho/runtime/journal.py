@@ -2,7 +2,8 @@
 
 It is what a restarted agent finds everything again by, and what makes its events come exactly once: an event is first noted here, then
 given its number, then appended to
-the spool. `reserved` is the number that the first of the noted events gets; what the spool has already reached was appended before the crash.
+the spool. `reserved` is the number that the first of the noted events gets while they are being appended; if a record still has it when the next agent comes,
+what the spool had reached by then was appended before the crash. That is settled before anything else takes a number.
 """
 
 import json
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from sekisho.model import messages
+from sekisho.model.errors import Trouble
 from sekisho.model.event import Event, EventKind
 from sekisho.runtime.paths import AgentPaths
 from sekisho.runtime.protocol import Changed, Create, SessionSeen, SessionSpec
@@ -59,6 +61,7 @@ class Journal:
         self._spool = spool
         self._now = now
         paths.journal.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._settle()
 
     def save(self, record: Record) -> None:
         write_whole(self._paths.session(record.session).record, _rendered(record))
@@ -81,7 +84,6 @@ class Journal:
         """Append what is noted, exactly once whatever dies between the steps. What the spool refuses stays noted."""
         if not record.notes:
             return
-        self._drop_appended(record)
         record.reserved = self._spool.next_number
         self.save(record)
         try:
@@ -89,16 +91,24 @@ class Journal:
                 event = _event(record, record.notes[0])
                 self._spool.append(event, closes=event.kind in _CLOSING)
                 record.notes.pop(0)
-                record.reserved += 1
+        except Trouble:
+            self._give_back(record)
+            raise
         finally:
             self._spool.sync()
+        record.reserved = None  # the numbers that follow are anybody's
 
-    def _drop_appended(self, record: Record) -> None:
-        """After a crash: the notes whose reserved numbers the spool has reached are in it."""
-        if record.reserved is not None:
-            appended = max(0, self._spool.next_number - record.reserved)
-            del record.notes[:appended]
-            record.reserved = None
+    def _give_back(self, record: Record) -> None:
+        """Numbers that were reserved and not used: other sessions may take them now."""
+        record.reserved = None
+        self.save(record)
+
+    def _settle(self) -> None:
+        """After a crash: the notes whose reserved numbers the spool has reached are in it, and those that are left get new numbers."""
+        for record in self.load():
+            if record.reserved is not None:
+                del record.notes[: max(0, self._spool.next_number - record.reserved)]
+                self._give_back(record)
 
 
 def _event(record: Record, note: dict[str, object]) -> Event:
