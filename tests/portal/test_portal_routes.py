@@ -65,6 +65,7 @@ TABLE: dict[str, tuple[int, int, int, int, int, int, int]] = {
     "POST /api/sessions/{session}/enter": (401, 401, 403, 403, 403, 403, 200),
     "POST /api/sessions/{session}/leave": (401, 401, 403, 403, 403, 403, 200),
     "GET /api/log": (401, 401, 403, 200, 200, 403, 403),
+    "GET /api/log/proofs/{index}": (401, 401, 403, 200, 200, 403, 403),
     "GET /api/log/files/{path:path}": (401, 401, 403, 200, 200, 403, 403),
     "GET /api/people": (401, 401, 403, 403, 200, 403, 403),
     "POST /api/people": (401, 401, 403, 403, 201, 403, 403),
@@ -165,7 +166,7 @@ def fill(town: House, path: str) -> str:
         path = path.replace("{name}", somebody(town))
     if "{secret}" in path:
         path = path.replace("{secret}", issue_sign_in_link(town.store, by=None, name=somebody(town), now=town.now))
-    for pattern, value in (("{name:path}", "sekisho.css"), ("{path:path}", "checkpoint"), ("{mark}", "0" * 16), ("{name}", "campaign")):
+    for pattern, value in (("{name:path}", "sekisho.css"), ("{path:path}", "checkpoint"), ("{mark}", "0" * 16), ("{index}", "0"), ("{name}", "campaign")):
         path = path.replace(pattern, value)
     return path
 

@@ -185,6 +185,7 @@ def test_the_same_from_a_shell(system: Whole, tmp_path):
     log = sekisho(system, aoi, "log", "--room", "campaign")
     assert "request.approved" in log or "approved" in log
     assert "not-auditor" in sekisho(system, hanako, "log", code=1)
+    assert "c2sp.org/tlog-proof@v1" in sekisho(system, aoi, "log", "--proof", "3", "--vkey", str(system.state / "log" / "log.vkey"))
     vkey = (system.state / "log" / "log.vkey").read_text().strip()
     assert "whole" in sekisho(system, aoi, "verify", str(system.state / "log"), "--vkey", vkey)
 

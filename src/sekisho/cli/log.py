@@ -9,9 +9,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
+import rfc8785
 import typer
 
 from sekisho.audit.fault import Fault
+from sekisho.audit.note import MalformedNote, UnverifiedNote, parse_vkey
+from sekisho.audit.proof import verify_proof
 from sekisho.audit.verify import Verified, verify_log
 from sekisho.cli.mirror import mirror_log
 from sekisho.cli.portal import Portal
@@ -42,8 +45,14 @@ def log(
     session: Annotated[str, typer.Option("--session")] = "",
     request: Annotated[str, typer.Option("--request")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object; with --follow one a line.")] = False,
+    proof: Annotated[int, typer.Option("--proof", metavar="INDEX", min=0, help="A proof that this entry is in the log, to keep as evidence.")] = -1,
+    vkey: Annotated[str, typer.Option("--vkey", help="With --proof: the verifier key that you trust, or a file that holds it.")] = "",
 ) -> None:
     """Who did what, when, from where. For auditors and administrators."""
+    if proof >= 0:
+        with Portal.signed_in() as portal:
+            _prove(portal, proof, vkey)
+        return
     wanted = {"person": person, "room": room, "session": session, "request": request}
     if since:
         wanted["since"] = parse_since(since, now=datetime.now().astimezone()).isoformat()
@@ -57,6 +66,23 @@ def log(
             if not follow:
                 return
             time.sleep(_FOLLOW_SECONDS)
+
+
+def _prove(portal: Portal, index: int, vkey: str) -> None:
+    """Print the C2SP tlog-proof of an entry, once it was checked against the entry's own bytes and the key that the auditor trusts."""
+    if not vkey:
+        raise Trouble("vkey-missing", "a proof is worth what the key is that it is checked with", hint="--vkey with the key that `sekisho up` prints")
+    found = portal.get("/api/log", after=index - 1, limit=1)["entries"]
+    content = portal.fetch(f"/api/log/proofs/{index}")
+    if not found or found[0]["index"] != index or content is None:
+        raise Trouble("no-such-entry", f"the log has no entry {index}", hint="sekisho log --json shows each entry's index")
+    entry = rfc8785.dumps({name: value for name, value in found[0].items() if name != "index"})
+    try:
+        checkpoint = verify_proof(content, entry, parse_vkey(_key(vkey)))
+    except (MalformedNote, UnverifiedNote) as error:
+        raise Trouble("not-proved", f"the portal gives no proof of entry {index}: {error}", hint="sekisho verify") from error
+    print(content.decode(), end="")
+    tell(f"Entry {index} is in the log of {checkpoint.origin}, which had {checkpoint.size} entries.")
 
 
 def verify(

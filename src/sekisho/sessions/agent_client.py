@@ -113,6 +113,8 @@ class AgentClient:
             _log.warning("the agent does not begin: %s", error)
 
     def _went(self) -> None:
+        if self._listing is not None:
+            self._listing.cancel()
         self._seen = None
         self._on_change()
 

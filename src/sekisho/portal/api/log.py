@@ -3,12 +3,13 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
+from fastapi import Path as FromPath
 from fastapi.responses import JSONResponse, Response
 from pydantic import AwareDatetime
 from starlette.exceptions import HTTPException
 
 from sekisho.audit.published import CHECKPOINT, PublishedLog
-from sekisho.audit.reading import log_size, read_entries
+from sekisho.audit.reading import log_size, prove_entry, read_entries
 from sekisho.audit.tiles import parse_path
 from sekisho.portal.api.refusals import REFUSALS
 from sekisho.portal.door import Rule, Visit, door, open_to
@@ -38,6 +39,17 @@ def entries(  # noqa: PLR0917  FastAPI gives them by name
     found = read_entries(directory, after=after, limit=limit, since=since, person=person, room=room, session=session, request=request, kind=kind)
     shown: list[dict[str, Any]] = [{"index": entry.index, **entry.fields} for entry in found]
     return JSONResponse({"entries": shown, "size": size})
+
+
+@ROUTER.get("/proofs/{index}", response_class=Response)
+@open_to(Rule.AUDITOR)
+def proof(here: Here, index: Annotated[int, FromPath(ge=0)]) -> Response:
+    """A C2SP tlog-proof that the entry with this index is under the newest checkpoint: to be kept beside the entry, and believed without this server."""
+    try:
+        content = prove_entry(here.portal.log_directory, index)
+    except IndexError:
+        raise HTTPException(404) from None
+    return Response(content, media_type="text/plain; charset=utf-8")
 
 
 @ROUTER.get("/files/{path:path}")
