@@ -240,6 +240,28 @@ def test_a_full_disk_refuses_and_leaves_no_torn_record(opened, tmp_path, monkeyp
     assert numbers(opened()) == [1, 2]
 
 
+def test_a_disk_that_is_full_at_a_new_segment_refuses_and_closes_nobody_elses_descriptor(opened, tmp_path, monkeypatch):
+    """The old segment was closed before the new one was there, and again with each try: by then its number was a room's listener."""
+    monkeypatch.setattr(spool_module, "SEGMENT_BYTES", 200)
+    spool = opened()
+    fill(spool, 1)
+    real = os.fsync
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(SpoolFull):
+        spool.append(event())
+    bystander = os.open(tmp_path, os.O_RDONLY)
+    with pytest.raises(SpoolFull):
+        spool.append(event())
+    os.close(bystander)
+    monkeypatch.setattr(os, "fsync", real)
+    fill(spool, 2)
+    assert numbers(opened()) == [1, 2, 3]
+
+
 def test_a_second_process_cannot_open_it(opened, tmp_path):
     opened()
     script = (

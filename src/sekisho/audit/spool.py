@@ -177,8 +177,12 @@ class FileSpool(Backlog):
 
     def _rotate(self) -> None:
         self.sync()
-        os.close(self._file)
-        self._start_segment()
+        full = self._file
+        try:
+            self._start_segment()
+        except OSError as error:
+            raise SpoolFull(f"{self._directory} takes no new segment: {error.strerror}") from error
+        os.close(full)  # not before: a number that was closed twice may be somebody else's the second time
 
     def _start_segment(self) -> None:
         first = self._last + 1
@@ -191,8 +195,8 @@ class FileSpool(Backlog):
             os.fsync(file.fileno())
         fresh.rename(path)
         sync_folder(self._directory)
-        self._segments.append(_Segment(path, first))
         self._file, self._end = os.open(path, os.O_RDWR), HEADER_BYTES
+        self._segments.append(_Segment(path, first))
 
     def _load(self) -> None:
         for left in self._directory.glob("*.new"):
