@@ -50,6 +50,14 @@ def test_every_file_arrives_with_its_hash_and_is_read_only(source, target):
     assert told[-1] == (16, 16, 2)
 
 
+def test_a_name_that_is_no_utf8_is_recorded_with_its_bytes(source, target):
+    name = "売上.csv".encode("shift_jis")
+    (source / os.fsdecode(name)).write_text("x")
+    manifest, _ = copy(source, target)
+    assert [(file["path"], file["path_bytes"]) for file in manifest] == [("\\x94\\x84\\x8f\\xe3.csv", name.hex())]
+    assert [os.fsencode(path.name) for path in target.iterdir()] == [name]
+
+
 def test_an_empty_source_is_staged_as_nothing(source, target):
     assert copy(source, target) == ([], [(0, 0, 0), (0, 0, 0)])
 

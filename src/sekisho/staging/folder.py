@@ -100,7 +100,14 @@ def _copy(file: Found, *, source: int, target: int, record: Callable[[str], None
         found = os.fstat(reader.fileno())
         os.utime(writer.fileno(), ns=(found.st_mtime_ns, found.st_mtime_ns))
         os.fchmod(writer.fileno(), 0o555 if found.st_mode & 0o111 else 0o444)
-    record(json.dumps({"path": file.path, "size": size, "sha256": digest.hexdigest()}, ensure_ascii=True) + "\n")
+    record(json.dumps({**_named(file.path), "size": size, "sha256": digest.hexdigest()}, ensure_ascii=True) + "\n")
+
+
+def _named(path: str) -> dict[str, str]:
+    """A name that is not UTF-8 (Shift_JIS, say) can't be said in JSON: it is shown escaped, and its very bytes stand beside it in hex."""
+    content = os.fsencode(path)
+    shown = content.decode("utf-8", "backslashreplace")
+    return {"path": path} if shown == path else {"path": shown, "path_bytes": content.hex()}
 
 
 def _write(descriptor: int, chunk: bytes, path: str) -> None:
