@@ -1,7 +1,9 @@
 """What every OCI runtime under the agent must do: the contract of a session, from its creation to the certificate."""
 
+import hashlib
 import json
 import os
+import secrets
 import select
 import time
 from dataclasses import replace
@@ -10,7 +12,8 @@ import pytest
 from tests.runtime.machine import MIB, OVER, Machine, folder_source, machine, until
 
 from sekisho.model.session import EndReason
-from sekisho.runtime.protocol import Create, Done, End, Extend, Failed, Forget, Freeze, OpenKind, RuntimeState, SpecLimits, Thaw
+from sekisho.runtime.protocol import Create, Done, End, Extend, Failed, Forget, Freeze, OpenKind, Register, RuntimeState, SpecLimits, Thaw
+from sekisho.system.packets import Channel, ChannelClosed, connect
 
 pytestmark = pytest.mark.root
 
@@ -66,6 +69,7 @@ def test_files_are_there_before_entry_with_their_hashes_in_the_journal(agent: Ma
     source = tmp_path / "source"
     (source / "deep" / "er").mkdir(parents=True)
     (source / "一覧.csv").write_text("a,b\n1,2\n")
+    (source / os.fsdecode("売上.csv".encode("shift_jis"))).write_text("no name of ours")
     (source / "deep" / "er" / "x.bin").write_bytes(os.urandom(3 * MIB))
     source.chmod(0o700)
     session = agent.ready(folders=folder_source(source))
@@ -166,6 +170,48 @@ def test_a_capability_opens_once_and_only_its_own_kind(agent: Machine):
     terminal = agent.terminal(session)
     terminal.close()
     agent.end(session)
+
+
+def test_a_capability_outlives_its_session_and_opens_nothing(agent: Machine):
+    """It was shown after the session was forgotten, and the agent died of it."""
+    session, secret = agent.ready(), secrets.token_bytes(32)
+    agent.ask(Register(0, hashlib.sha256(secret).hexdigest(), session, agent.kind, "hanako", time.time() + 20))
+    agent.end(session)
+    agent.ask(Forget(0, session))
+    answer = agent.show(secret.hex())
+    assert isinstance(answer, Failed)
+    assert answer.reference == "not-ready"
+    assert agent.listed() is not None
+
+
+def test_an_opener_may_not_use_up_the_agents_descriptors(agent: Machine):
+    session = agent.ready()
+    openers = [connect(agent.run / "open.sock") for _ in range(300)]
+    try:
+        until("most were hung up on", lambda: sum(not _is_hung_up(each) for each in openers) <= 128)
+    finally:
+        for each in openers:
+            each.close()
+    until("there is room again", lambda: not isinstance(_opened(agent, session), Failed))
+    agent.end(session)
+
+
+def _is_hung_up(opener: Channel) -> bool:
+    try:
+        return opener.receive() is not None
+    except ChannelClosed:
+        return True
+
+
+def _opened(agent: Machine, session: str) -> object:
+    try:
+        answer = agent.open(session)
+    except ChannelClosed:
+        return Failed(1, "hung-up")
+    if not isinstance(answer, Failed):
+        for descriptor in answer[1]:
+            os.close(descriptor)
+    return answer
 
 
 def test_create_asked_twice_makes_one_session(agent: Machine):

@@ -205,6 +205,53 @@ def test_what_a_full_spool_refuses_stays_noted_and_comes_later(tmp_path):
     assert seen == list(range(1, 9))
 
 
+def test_what_no_entry_can_say_holds_up_nothing(tmp_path):
+    spool = spool_in(tmp_path)
+    journal = Journal(paths_in(tmp_path), spool, now)
+    record = Record(SPEC, 1, 1.0)
+    journal.note(record, EventKind.FILES_STAGED, details={"files": ["half a pair: \udc94"]})
+    journal.note(record, EventKind.SESSION_DESTROYED)
+    journal.flush(record)
+    entries = [json.loads(entry) for _, entry in spool.waiting(1 << 20)]
+    spool.close()
+    assert [entry["kind"] for entry in entries] == ["files.staged", "session.destroyed"]
+    assert "unfit" in entries[0]["details"]
+
+
+def test_while_a_full_disk_keeps_a_reservation_nobody_takes_its_numbers(tmp_path, monkeypatch):
+    """What another session told under them would else be taken for what this one still has to tell."""
+    spool = spool_in(tmp_path, limit_bytes=700)
+    journal = Journal(paths_in(tmp_path), spool, now)
+    record, other = Record(SPEC, 1, 1.0), Record(OTHER, 1, 1.0)
+    for _ in range(4):
+        journal.note(record, EventKind.SESSION_READY)
+    real, saved = durable_files.write_whole, []
+
+    def filling(path, content, **options):
+        saved.append(path)
+        if len(saved) > 1:
+            raise OSError(28, "No space left on device")
+        real(path, content, **options)
+
+    monkeypatch.setattr("sekisho.runtime.journal.write_whole", filling)
+    with pytest.raises(SpoolFull):
+        journal.flush(record)
+    told = 4 - len(record.notes)
+    journal.note(other, EventKind.SESSION_ENDED)
+    with pytest.raises(OSError, match="No space"):
+        journal.flush(other)
+    spool.close()
+
+    spool = spool_in(tmp_path)
+    journal = Journal(paths_in(tmp_path), spool, now)  # the disk is full still
+    (found,) = journal.load()
+    assert (len(found.notes), found.reserved, told > 0) == (4 - told, None, True)
+    monkeypatch.setattr("sekisho.runtime.journal.write_whole", real)
+    journal.flush(found)
+    assert [json.loads(entry)["session"] for _, entry in spool.waiting(1 << 20)] == ["s-1"] * 4
+    spool.close()
+
+
 def test_a_record_reads_back_as_it_was(tmp_path):
     spool = spool_in(tmp_path)
     journal = Journal(paths_in(tmp_path), spool, now)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sekisho.audit.shipper import Shipper
-from sekisho.audit.spool import FileSpool
+from sekisho.audit.spool import FileSpool, SpoolFull
 from sekisho.model.errors import Trouble
 from sekisho.programs.life import end_with, system_started
 from sekisho.runtime import uids
@@ -57,8 +57,9 @@ def main() -> None:
     for digest in told["digests"]:
         with suppress(Trouble):  # said again, to whoever asks for a room with it
             facts.images.path(digest)
-    spool.append(system_started("agent", clock.now()), closes=True)
-    spool.sync()
+    with suppress(SpoolFull):  # a full disk must not keep anybody from ending what runs
+        spool.append(system_started("agent", clock.now()), closes=True)
+        spool.sync()
     gc.collect()
     gc.freeze()  # a shim shares these pages until somebody writes to them; the collector would
     gc.disable()  # nothing here makes cycles that matter: values are frozen and few

@@ -9,6 +9,7 @@ for anything; what there is to say about it is said from the journal.
 import os
 import selectors
 import signal
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -48,6 +49,7 @@ from sekisho.system.clock import Clock
 from sekisho.system.packets import Channel, ChannelClosed, Listener
 
 _TICK_SECONDS = 1.0
+_OPENERS_LIMIT = 128  # connections of one kind: nobody but the agent may use up its descriptors
 
 Order = Create | End | Extend | Freeze | Thaw | Renew | Register | List | Forget
 
@@ -86,6 +88,7 @@ class Agent:
         self._control_listener = Listener(facts.paths.run / "agent.sock", mode=0o666)
         self._open_listener = Listener(facts.paths.run / "open.sock", mode=0o666)
         self._renewed_at = float("-inf")  # nothing opens before control has spoken
+        self._openers: dict[Channel, OpenKind] = {}
         self._opening: dict[int, tuple[Channel, Open, OpenKind, str]] = {}
         self._number = 0
         self._stopping = False
@@ -109,6 +112,7 @@ class Agent:
 
     def _tick(self) -> float:
         self._keeper.tick()
+        self._watch_shipper()  # before the tick, which closes what was broken: its number may be the next connection's
         wait = self._shipper.tick()
         self._watch_shipper()
         return max(0.0, wait)
@@ -222,15 +226,17 @@ class Agent:
         if channel is None:
             return
         kind = self._facts.openers.get(channel.peer.uid)
-        if kind is None:
+        if kind is None or Counter(self._openers.values())[kind] >= _OPENERS_LIMIT:
             channel.close()
             return
+        self._openers[channel] = kind
         self._selector.register(channel, selectors.EVENT_READ, lambda events: self._hear_opener(channel, kind, events))
 
     def _drop_opener(self, channel: Channel) -> None:
         self._opening = {number: waiting for number, waiting in self._opening.items() if waiting[0] is not channel}
         with suppress(KeyError, ValueError):  # dropped already, in this very round
             self._selector.unregister(channel)
+        self._openers.pop(channel, None)
         channel.close()
 
     def _hear_opener(self, channel: Channel, kind: OpenKind, events: int) -> None:
@@ -256,9 +262,16 @@ class Agent:
             return
         self._number += 1
         self._opening[self._number] = (channel, order, kind, session)
-        if not self._keeper.tell(session, Want(self._number, kind)):
+        if not self._is_told(session, Want(self._number, kind)):
             del self._opening[self._number]
             channel.send(messages.render(Failed(order.number, "not-ready", "the session is over or its shim is away")))
+
+    def _is_told(self, session: str, want: Want) -> bool:
+        """A session may have ended, and been forgotten, since its capability was registered."""
+        try:
+            return self._keeper.tell(session, want)
+        except Trouble:
+            return False
 
     def _given(self, given: Given, descriptors: tuple[int, ...]) -> None:
         """A shim gave descriptors (or none) for an opener that waits."""

@@ -9,11 +9,12 @@ what the spool had reached by then was appended before the crash. That is settle
 import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
+from sekisho.audit.entry import EntryUnfit
 from sekisho.model import messages
 from sekisho.model.errors import Trouble
 from sekisho.model.event import Event, EventKind
@@ -60,6 +61,7 @@ class Journal:
         self._paths = paths
         self._spool = spool
         self._now = now
+        self._ungiven: dict[str, Record] = {}  # on the disk they still have numbers reserved that others may take
         paths.journal.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._settle()
 
@@ -68,10 +70,12 @@ class Journal:
 
     def load(self) -> Iterator[Record]:
         for path in sorted(self._paths.journal.glob("*.json")):
-            yield _parsed(path.read_bytes())
+            record = _parsed(path.read_bytes())
+            yield self._ungiven.get(record.session, record)
 
     def forget(self, record: Record) -> None:
         paths = self._paths.session(record.session)
+        self._ungiven.pop(record.session, None)
         for path in (paths.manifest, paths.outcome, paths.record):
             path.unlink(missing_ok=True)
         sync_folder(self._paths.journal)
@@ -81,27 +85,42 @@ class Journal:
         record.notes.append({"kind": kind.value, "at": self._now().timestamp(), "reason": reason, "details": details or {}})
 
     def flush(self, record: Record) -> None:
-        """Append what is noted, exactly once whatever dies between the steps. What the spool refuses stays noted."""
+        """Append what is noted, exactly once whatever dies between the steps. What the spool refuses stays noted. Raises Trouble; OSError of a full disk."""
         if not record.notes:
             return
+        self._save_ungiven()
         record.reserved = self._spool.next_number
-        self.save(record)
         try:
+            self.save(record)
             while record.notes:
-                event = _event(record, record.notes[0])
-                self._spool.append(event, closes=event.kind in _CLOSING)
+                self._append(_event(record, record.notes[0]))
                 record.notes.pop(0)
-        except Trouble:
+        except (Trouble, OSError):
             self._give_back(record)
             raise
         finally:
             self._spool.sync()
         record.reserved = None  # the numbers that follow are anybody's
 
+    def _append(self, event: Event) -> None:
+        closes = event.kind in _CLOSING
+        try:
+            self._spool.append(event, closes=closes)
+        except EntryUnfit as error:  # it must not hold up what comes after it
+            self._spool.append(replace(event, details={"unfit": str(error)}), closes=closes)
+
     def _give_back(self, record: Record) -> None:
-        """Numbers that were reserved and not used: other sessions may take them now."""
+        """Numbers that were reserved and not used: other sessions may take them once the disk says so."""
         record.reserved = None
-        self.save(record)
+        self._ungiven[record.session] = record
+        with suppress(OSError):
+            self._save_ungiven()
+
+    def _save_ungiven(self) -> None:
+        """Until this has succeeded nobody takes a number: a crash would make the next agent think that what took it was told here."""
+        for session, record in list(self._ungiven.items()):
+            self.save(record)
+            del self._ungiven[session]
 
     def _settle(self) -> None:
         """After a crash: the notes whose reserved numbers the spool has reached are in it, and those that are left get new numbers."""

@@ -34,6 +34,7 @@ GRACE_SECONDS = 30.0  # what a shim has after the deadline to end its session; t
 SURVIVOR_SECONDS = 5.0
 
 Told = Changed | Given
+_OVER = frozenset({RuntimeState.DESTROYED, RuntimeState.FAILED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,8 @@ class Kept:
     seen: SessionSeen
     channel: Channel | None = None
     killed: bool = field(default=False)
+    last_word: SessionSeen | None = None  # of a shim that could not write it down
+    holds_uids: bool = field(default=False)  # over and looked over, but that is not on the disk yet
 
 
 class Keeper:
@@ -91,9 +94,14 @@ class Keeper:
         owner = self._owner(spec.session)
         record = Record(spec, uids.lease(owner, folder=self._facts.uid_folder), clock.boottime() + left)
         note_created(self._journal, record)
-        self._journal.save(record)
-        self._fork(record, image)
-        self._journal.save(record)
+        try:
+            self._journal.save(record)
+            self._fork(record, image)
+        except OSError:
+            if not record.shim:
+                self._take_back(record)
+            raise
+        self._save(record)
         self._journal_flush(record)
 
     def tell(self, session: str, message: EndNow | EndAt | Hold | Want) -> bool:
@@ -131,6 +139,8 @@ class Keeper:
         kept = self._kept.get(session)
         if kept is not None and kept.record.over is not None:
             self._journal.flush(kept.record)
+            if kept.holds_uids:
+                self._give_back(kept)
             self._journal.forget(kept.record)
             del self._kept[session]
 
@@ -143,6 +153,8 @@ class Keeper:
                 self._kill_shim(kept)
             if kept.record.notes:
                 self._journal_flush(kept.record)
+            if kept.holds_uids:
+                self._give_back(kept)
 
     # being born
 
@@ -173,12 +185,23 @@ class Keeper:
         )
         child = os.fork()
         if child == 0:
-            os.setsid()
-            _keep_only(listener.fileno())
-            live(shim_facts, listener)
+            try:
+                os.setsid()
+                _keep_only(listener.fileno())
+                live(shim_facts, listener)
+            finally:
+                os._exit(1)  # whatever was raised, never a second agent
         listener.close()
         record.shim, record.shim_started = child, _started(child)
         self._keep(Kept(record, SessionSeen(record.session, RuntimeState.CREATING, record.spec.ends_at), channel))
+
+    def _take_back(self, record: Record) -> None:
+        """It never came to a shim, so there is nothing to end."""
+        paths = self._facts.paths.session(record.session)
+        with suppress(OSError):
+            paths.socket.unlink(missing_ok=True)
+            self._journal.forget(record)
+        uids.give_back(record.uid_base, self._owner(record.session), folder=self._facts.uid_folder)
 
     def _keep(self, kept: Kept) -> None:
         self._kept[kept.record.session] = kept
@@ -248,7 +271,10 @@ class Keeper:
             case Changed(seen):
                 for descriptor in descriptors:
                     os.close(descriptor)
-                self._learn(kept, seen)
+                if seen.state in _OVER:
+                    kept.last_word = seen  # weighed when the shim is gone
+                else:
+                    self._learn(kept, seen)
 
     def _learn(self, kept: Kept, seen: SessionSeen) -> None:
         kept.seen = seen
@@ -257,9 +283,16 @@ class Keeper:
         self._on_change(seen)
 
     def _journal_flush(self, record: Record) -> None:
-        """A full spool must not stop an end: what it refuses stays in the journal and is tried again at every tick."""
-        with suppress(Trouble):
+        """A full spool or disk must not stop an end: what it refuses stays in the journal and is tried again at every tick."""
+        with suppress(Trouble, OSError):
             self._journal.flush(record)
+
+    def _save(self, record: Record) -> bool:
+        try:
+            self._journal.save(record)
+        except OSError:
+            return False
+        return True
 
     # being over
 
@@ -268,16 +301,19 @@ class Keeper:
         self._part(kept)
         record = kept.record
         paths = self._facts.paths.session(record.session)
-        outcome = read_outcome(paths.outcome)
+        outcome = read_outcome(paths.outcome) or kept.last_word
         _end_process(record.shim, record.shim_started)
         if outcome is None:
             self._kill_survivors(record)
             outcome = self._salvage(record)
-        outcome = self._checked(record, outcome)
+        nobody_left = self._kill_survivors(record)
+        assert outcome.certificate is not None
+        outcome = replace(outcome, certificate=_completed(outcome.certificate, nobody_left=nobody_left))
         record.over = kept.seen = outcome
         note_over(self._journal, record, outcome)
-        self._journal.save(record)
         self._journal_flush(record)
+        if nobody_left:
+            self._give_back(kept)
         with suppress(FileNotFoundError):
             paths.socket.unlink()
         self._on_change(outcome)
@@ -302,14 +338,12 @@ class Keeper:
             certificate=certificate,
         )
 
-    def _checked(self, record: Record, outcome: SessionSeen) -> SessionSeen:
-        """Look for survivors on the whole machine; only when there are none is the uid range given back, and only then is the certificate clean."""
-        nobody_left = self._kill_survivors(record)
-        if nobody_left:
+    def _give_back(self, kept: Kept) -> None:
+        """Only once it is on the disk that the session is over: an agent that did not know would look for survivors in a range that is somebody else's."""
+        record = kept.record
+        kept.holds_uids = not self._save(record)
+        if not kept.holds_uids:
             uids.give_back(record.uid_base, self._owner(record.session), folder=self._facts.uid_folder)
-        certificate = outcome.certificate
-        assert certificate is not None
-        return replace(outcome, certificate=_completed(certificate, nobody_left=nobody_left))
 
     def _kill_survivors(self, record: Record) -> bool:
         """Whoever is of the session and still runs, in its cgroup or not. True when nobody is left."""

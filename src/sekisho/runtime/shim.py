@@ -351,7 +351,10 @@ class Shim:
         certificate = destroy(self._facts.paths, self._cgroup, uid_base=self._facts.uid_base, runtime=self._facts.runtime)
         state = RuntimeState.DESTROYED if was_ready else RuntimeState.FAILED
         self._seen = replace(self._seen, state=state, end_reason=reason, why=why[:1000], certificate=certificate)
-        write_whole(self._facts.paths.outcome, messages.render(Changed(self._seen)))
+        try:
+            write_whole(self._facts.paths.outcome, messages.render(Changed(self._seen)))
+        except OSError:  # a full disk: the agent, if it lives, hears it
+            self._tell()
         self._listener.close()
         with suppress(FileNotFoundError):
             self._facts.paths.socket.unlink()
