@@ -113,6 +113,18 @@ def test_with_nobody_else_alive_the_shim_ends_its_session_at_the_deadline(agent:
     assert_told_once(agent, session)
 
 
+@pytest.mark.parametrize("tenth", range(12))
+def test_an_end_while_the_room_is_being_made_leaves_nothing(agent: Machine, source, tenth):
+    """The moment of the end moves through the making, the runtime's own work included."""
+    session = live_until(agent, "asked", source)
+    moment = time.monotonic() + tenth / 100
+    until("its moment", lambda: time.monotonic() >= moment)
+    seen = agent.end(session)
+    assert seen.certificate.clean, seen
+    assert agent.leftovers(session) == []
+    assert_told_once(agent, session)
+
+
 def test_two_installations_on_one_machine_do_not_meet(agent: Machine, tmp_path):
     with machine(tmp_path / "other") as other:
         mine, theirs = agent.ready(), other.ready()

@@ -277,10 +277,11 @@ class Keeper:
                     self._learn(kept, seen)
 
     def _learn(self, kept: Kept, seen: SessionSeen) -> None:
+        """Said on at once, written right after: what is said again after a crash in between is noted again, for the record knows only what was written."""
         kept.seen = seen
+        self._on_change(seen)
         if note_change(self._journal, kept.record, seen, self._facts.paths.session(kept.record.session).manifest):
             self._journal_flush(kept.record)
-        self._on_change(seen)
 
     def _journal_flush(self, record: Record) -> None:
         """A full spool or disk must not stop an end: what it refuses stays in the journal and is tried again at every tick."""

@@ -80,7 +80,9 @@ class Shim:
         self._master: int | None = None
         self._boot_deadline = facts.boot_deadline
         self._renewed_at = facts.clock.boottime()
+        self._making: subprocess.Popen[bytes] | None = None
         self._held = False
+        self._staged = True  # until there is something to stage
         self._ended: tuple[EndReason, str] | None = None
         self._report = b""
         self._told_at = 0.0
@@ -112,11 +114,11 @@ class Shim:
         seal.mount_folders(facts.paths, facts.spec, facts.uid_base, facts.image)
         if facts.spec.folders:
             self._start_stager()
-        else:
-            self._start_container()
+        self._start_container()  # beside the stager: nobody is let in before both are done
 
     def _start_stager(self) -> None:
         facts = self._facts
+        self._staged = False
         self._become(RuntimeState.STAGING)
         report, write = os.pipe()
         manifest = os.open(facts.paths.manifest, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -176,13 +178,13 @@ class Shim:
                 os.close(report)
                 os.waitpid(child, 0)
                 _sync(self._facts.paths.manifest)
-                self._start_container()
+                self._staged = True
+                self._open_if_whole()
             case _:
                 self._end(EndReason.FILES_FAILED, "the stager said something else than it should")
 
     def _start_container(self) -> None:
         facts = self._facts
-        seal.hand_over_data(facts.paths, facts.uid_base)
         content = bundle.config(
             bundle.BundleFacts(
                 session=facts.spec.session,
@@ -198,6 +200,7 @@ class Shim:
             )
         )
         process, console = container.start(facts.runtime, facts.paths, content)
+        self._making = process
         watch = os.pidfd_open(process.pid)
         self._selector.register(watch, selectors.EVENT_READ, lambda _events: self._started(watch, process, console))
 
@@ -216,7 +219,13 @@ class Shim:
             return
         first = os.pidfd_open(pid)
         self._selector.register(first, selectors.EVENT_READ, lambda _events: self._end(EndReason.ROOM_STOPPED, ""))
-        self._become(RuntimeState.READY)
+        self._open_if_whole()
+
+    def _open_if_whole(self) -> None:
+        """Ready is a room that runs and has all its files; never one of the two."""
+        if self._staged and self._master is not None:
+            seal.hand_over_data(self._facts.paths, self._facts.uid_base)
+            self._become(RuntimeState.READY)
 
     # hearing
 
@@ -338,6 +347,15 @@ class Shim:
         if self._ended is None:
             self._ended = (reason, why)
 
+    def _stop_making(self) -> None:
+        """A runtime that is still making the room is killed with all that it forked, before what it made is unmade: it must not go on behind our back."""
+        if self._making is not None and self._making.poll() is None:
+            self._making.kill()
+            self._making.wait()
+            for child in Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split():  # orphans come to us
+                with suppress(ProcessLookupError):
+                    os.kill(int(child), signal.SIGKILL)
+
     def _destroy(self, reason: EndReason, why: str) -> None:
         """Cut first, then kill, then unmake, then write down what was destroyed, then tell."""
         was_ready = self._seen.state in {RuntimeState.READY, RuntimeState.FROZEN}
@@ -348,6 +366,7 @@ class Shim:
             os.close(self._master)
         if self._sockets is not None:
             self._sockets.close()
+        self._stop_making()
         certificate = destroy(self._facts.paths, self._cgroup, uid_base=self._facts.uid_base, runtime=self._facts.runtime)
         state = RuntimeState.DESTROYED if was_ready else RuntimeState.FAILED
         self._seen = replace(self._seen, state=state, end_reason=reason, why=why[:1000], certificate=certificate)
