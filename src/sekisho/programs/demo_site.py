@@ -2,6 +2,7 @@
 upload and says how many lines it had."""
 
 import ssl
+from contextlib import suppress
 from datetime import UTC, datetime
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,6 +26,10 @@ class Site(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "demo-crm"
     timeout = 30
+
+    def handle(self) -> None:
+        with suppress(OSError):  # a client that goes away is no news
+            super().handle()
 
     def do_GET(self) -> None:
         if self.path == "/":
