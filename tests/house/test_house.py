@@ -20,7 +20,7 @@ LONG_FUNCTIONS: dict[str, str] = {}
 
 # each is spelt so that it does not find itself
 REGISTRIES = re.compile(r"https?://[^\s\"'>)]*(py[p]i|python[h]osted|npm[j]s|deb[i]an|go[l]ang)[^\s\"'>)]*", re.IGNORECASE)
-THIS_MACHINE = re.compile(r"(?<![\w.])/(w[o]rk|f[a]rm|tmp/bash_j[o]bs|tmp/br[i]ef)/|/r[o]ot/[.a-z]")
+THIS_MACHINE = re.compile(r"(?<![\w.])/(w[o]rk|f[a]rm|tmp/bash_j[o]bs|tmp/br[i]ef)/|(?<![\w}])/r[o]ot/[.a-z]")  # not /proc/PID/root/…
 UNFINISHED = re.compile(r"\b(TO[D]O|FIX[M]E|XX[X]|HA[C]K)\b")
 LOCKS = ("requirements.txt", "requirements-dev.txt", "requirements-build.txt", "package-lock.json")
 SECTIONS = ("context", "decision", "consequences", "what someone in the room gains", "what the log then shows")

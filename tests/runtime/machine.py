@@ -178,7 +178,11 @@ class Machine:
         return self.wait(session, OVER)
 
     def listed(self) -> dict[str, SessionSeen]:
-        return {each.session: each for each in self.ask(List(0)).sessions}
+        found, page = {}, None
+        while page is None or page.more:
+            page = self.ask(List(0, max(found, default="")))
+            found |= {each.session: each for each in page.sessions}
+        return found
 
     def open(self, session: str, kind: OpenKind | None = None) -> tuple[Opened, tuple[int, ...]] | Failed:
         secret = secrets.token_bytes(32)

@@ -11,8 +11,25 @@ from dataclasses import replace
 import pytest
 from tests.runtime.machine import MIB, OVER, Machine, folder_source, machine, until
 
+from sekisho.model import messages
 from sekisho.model.session import EndReason
-from sekisho.runtime.protocol import Create, Done, End, Extend, Failed, Forget, Freeze, OpenKind, Register, RuntimeState, SpecLimits, Thaw
+from sekisho.runtime.protocol import (
+    Certificate,
+    Changed,
+    Create,
+    Done,
+    End,
+    Extend,
+    Failed,
+    Forget,
+    Freeze,
+    OpenKind,
+    Register,
+    RuntimeState,
+    SessionSeen,
+    SpecLimits,
+    Thaw,
+)
 from sekisho.system.packets import Channel, ChannelClosed, connect
 
 pytestmark = pytest.mark.root
@@ -279,3 +296,25 @@ def test_noexec_folders_run_nothing(agent: Machine):
         assert "Permission denied" in terminal.run(f"cp /usr/bin/true {folder}/t && {folder}/t && echo ran")
     terminal.close()
     agent.end(session)
+
+
+def test_however_many_sessions_ended_unheard_they_are_all_listed(agent: Machine):
+    """While control is away what is over waits to be written down; a list longer than a packet once killed the agent at every question."""
+    for number in range(150):
+        spec = replace(agent.spec(), session=f"s-many{number:06}", image="0" * 64)
+        record = agent.folder / "sessions" / f"{spec.session}.json"
+        record.write_text(over_record(spec))
+    agent.kill()
+    agent.start()
+    listed = [session for session in agent.listed() if session.startswith("s-many")]
+    assert len(listed) == 150
+    for session in listed:
+        agent.ask(Forget(0, session))
+
+
+def over_record(spec) -> str:
+    certificate = Certificate(1, 2, 3, 4, 2_000_000_000, cgroup_empty=True, namespaces_gone=True, clean=True)
+    seen = SessionSeen(spec.session, RuntimeState.FAILED, spec.ends_at, end_reason=EndReason.OPEN_FAILED, why="漢字" * 500, certificate=certificate)
+    create, over = (messages.render(message).decode() for message in (Create(0, spec), Changed(seen)))
+    kept = {"create": create, "uid_base": 2_000_000_000, "boot_deadline": 1.0, "shim": 0, "shim_started": "", "told_ready": False, "lease_frozen": False}
+    return json.dumps({**kept, "over": over, "notes": [], "reserved": None})

@@ -45,11 +45,11 @@ def log(
     session: Annotated[str, typer.Option("--session")] = "",
     request: Annotated[str, typer.Option("--request")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object; with --follow one a line.")] = False,
-    proof: Annotated[int, typer.Option("--proof", metavar="INDEX", min=0, help="A proof that this entry is in the log, to keep as evidence.")] = -1,
+    proof: Annotated[int | None, typer.Option("--proof", metavar="INDEX", min=0, help="A proof that this entry is in the log, to keep as evidence.")] = None,
     vkey: Annotated[str, typer.Option("--vkey", help="With --proof: the verifier key that you trust, or a file that holds it.")] = "",
 ) -> None:
     """Who did what, when, from where. For auditors and administrators."""
-    if proof >= 0:
+    if proof is not None:
         with Portal.signed_in() as portal:
             _prove(portal, proof, vkey)
         return

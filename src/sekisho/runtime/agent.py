@@ -12,7 +12,7 @@ import signal
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from sekisho.model import messages
@@ -23,6 +23,8 @@ from sekisho.runtime.capabilities import Capabilities
 from sekisho.runtime.keeper import Keeper
 from sekisho.runtime.paths import AgentPaths
 from sekisho.runtime.protocol import (
+    PAGE_SESSIONS,
+    PAGE_WHY,
     Changed,
     Create,
     Done,
@@ -209,8 +211,10 @@ class Agent:
             case Register():
                 keeper.must_know(order.session)
                 self._capabilities.register(order, now=self._facts.clock.now().timestamp())
-            case List(number):
-                return Sessions(number, keeper.seen())
+            case List(number, after):
+                page = keeper.seen(after, PAGE_SESSIONS + 1)
+                shown = tuple(replace(seen, why=seen.why[:PAGE_WHY]) for seen in page[:PAGE_SESSIONS])
+                return Sessions(number, shown, more=len(page) > PAGE_SESSIONS)
             case Forget(_, session):
                 keeper.forget(session)
         return None

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from sekisho.system import processes
+
 ROOT = Path("/sys/fs/cgroup")
 CPU_PERIOD_MICROSECONDS = 100_000
 _SOCKETS_SHARE = 8  # version 1 counts what lies in TCP and UDP sockets apart: this part of the memory limit, on top of it
@@ -205,13 +207,6 @@ def empty(group: Cgroup, *, seconds: float) -> tuple[int, bool]:
             return len(killed), True
         if time.monotonic() > end:
             return len(killed), False
-        _reap()
+        processes.reap()
         time.sleep(pause)
         pause = min(pause * 2, 0.05)
-
-
-def _reap() -> None:
-    """Collect dead children: a zombie still counts as a process of its cgroup."""
-    with suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass

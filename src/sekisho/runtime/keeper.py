@@ -27,6 +27,7 @@ from sekisho.runtime.protocol import Certificate, Changed, RuntimeState, Session
 from sekisho.runtime.shim import ShimFacts, Stager, live
 from sekisho.runtime.shim_protocol import EndAt, EndNow, FromShim, Given, Hold, Renewed, Want
 from sekisho.runtime.undo import destroy, survivors
+from sekisho.system import processes
 from sekisho.system.clock import Clock
 from sekisho.system.packets import Channel, ChannelClosed, Listener, connect
 
@@ -131,8 +132,9 @@ class Keeper:
             raise Trouble("no-such-session", f"there is no session {session[:40]}")
         return kept
 
-    def seen(self) -> tuple[SessionSeen, ...]:
-        return tuple(kept.seen for kept in self._kept.values())
+    def seen(self, after: str, most: int) -> list[SessionSeen]:
+        """The first sessions whose ids come after `after`, in the order of ids."""
+        return [self._kept[session].seen for session in sorted(self._kept) if session > after][:most]
 
     def forget(self, session: str) -> None:
         """Control has it in writing. Only what is over, and whose events are in the spool, is forgotten."""
@@ -146,7 +148,7 @@ class Keeper:
 
     def tick(self) -> None:
         """Collect the dead, watch deadlines, and write what could not be written before."""
-        _reap()
+        processes.reap()
         now = self._facts.clock
         for kept in list(self._kept.values()):
             if kept.channel is not None and self._seconds_left(kept.record, now) < -GRACE_SECONDS:
@@ -187,12 +189,12 @@ class Keeper:
         if child == 0:
             try:
                 os.setsid()
-                _keep_only(listener.fileno())
+                processes.keep_descriptors({listener.fileno()})
                 live(shim_facts, listener)
             finally:
                 os._exit(1)  # whatever was raised, never a second agent
         listener.close()
-        record.shim, record.shim_started = child, _started(child)
+        record.shim, record.shim_started = child, processes.started_at(child)
         self._keep(Kept(record, SessionSeen(record.session, RuntimeState.CREATING, record.spec.ends_at), channel))
 
     def _take_back(self, record: Record) -> None:
@@ -303,7 +305,7 @@ class Keeper:
         record = kept.record
         paths = self._facts.paths.session(record.session)
         outcome = read_outcome(paths.outcome) or kept.last_word
-        _end_process(record.shim, record.shim_started)
+        processes.end(record.shim, record.shim_started)
         if outcome is None:
             self._kill_survivors(record)
             outcome = self._salvage(record)
@@ -356,7 +358,7 @@ class Keeper:
             for pid in left:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            _reap()
+            processes.reap()
             time.sleep(0.01)
         return True
 
@@ -374,35 +376,3 @@ class Keeper:
 
 def _completed(certificate: Certificate, *, nobody_left: bool) -> Certificate:
     return replace(certificate, namespaces_gone=nobody_left, clean=certificate.clean and nobody_left)
-
-
-def _keep_only(descriptor: int) -> None:
-    """In a freshly forked shim: close what is the agent's. The objects stay referenced by frames that are never returned to, so none of
-    them closes a number again."""
-    for number in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
-        if number > 2 and number != descriptor:
-            with suppress(OSError):
-                os.close(number)
-
-
-def _started(pid: int) -> str:
-    """When a process began, in clock ticks since boot (proc(5), stat field 22): tells it from a later one with the same number. Empty if it is gone."""
-    with suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[19]
-    return ""
-
-
-def _end_process(pid: int, started: str) -> None:
-    """Make sure that a shim which said its last is gone, and collect it if it is our child."""
-    if not pid or not started or _started(pid) != started:
-        return
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-    with suppress(ChildProcessError):
-        os.waitpid(pid, 0)
-
-
-def _reap() -> None:
-    with suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass

@@ -13,6 +13,8 @@ from typing import ClassVar
 
 from sekisho.model.session import EndReason
 
+PAGE_SESSIONS = 60
+PAGE_WHY = 200
 CAPABILITY_BYTES = 32  # the secret; only its SHA-256 is registered
 
 
@@ -164,8 +166,11 @@ class Register:
 
 @dataclass(frozen=True, slots=True)
 class List:
+    """The sessions whose ids come after `after`, in the order of ids; asked again until there are no `more`."""
+
     VERB: ClassVar[str] = "list"
     number: int
+    after: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,9 +213,12 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Sessions:
+    """At most `PAGE_SESSIONS` of them, each `why` cut to `PAGE_WHY` characters: a packet has a limit, the number of sessions has none."""
+
     VERB: ClassVar[str] = "sessions"
     to: int
     sessions: tuple[SessionSeen, ...]
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from sekisho.runtime.protocol import Changed, OpenKind, RuntimeState, SessionSee
 from sekisho.runtime.shim_protocol import EndAt, EndNow, Given, Hold, Renewed, ToShim, Want
 from sekisho.runtime.uids import STAGER
 from sekisho.runtime.undo import destroy
-from sekisho.system import kernel
+from sekisho.system import kernel, processes
 from sekisho.system.clock import Clock
 from sekisho.system.files import write_whole
 from sekisho.system.packets import Channel, ChannelClosed, Listener
@@ -137,7 +137,7 @@ class Shim:
             kernel.die_with_parent(signal.SIGKILL)
             self._cgroup.enter("stager", os.getpid())
             folders = [(os.open(each.source, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), self._target(each.to)) for each in facts.spec.folders]
-            _keep_descriptors({manifest, report, *(descriptor for pair in folders for descriptor in pair)})
+            processes.keep_descriptors({manifest, report, *(descriptor for pair in folders for descriptor in pair)})
             facts.stager(pairs=folders, manifest=manifest, report=report, uid=facts.uid_base + STAGER, limit_bytes=facts.spec.limits.data_bytes)
         except OSError as error:
             os.write(report, json.dumps({"failed": f"the source can't be opened: {error.strerror}"}).encode() + b"\n")
@@ -377,13 +377,6 @@ class Shim:
         self._listener.close()
         with suppress(FileNotFoundError):
             self._facts.paths.socket.unlink()
-
-
-def _keep_descriptors(kept: set[int]) -> None:
-    for number in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
-        if number > 2 and number not in kept:
-            with suppress(OSError):
-                os.close(number)
 
 
 def _sync(path: Path) -> None:

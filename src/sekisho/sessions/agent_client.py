@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from sekisho.model.messages import Message
@@ -39,6 +40,7 @@ class AgentClient:
         self._seen: dict[str, SessionSeen] | None = None
         self._ordered: set[str] = set()  # created, not answered yet
         self._listing: asyncio.Task[None] | None = None
+        self._heard: dict[str, SessionSeen] = {}  # while a list is being taken
 
     @property
     def seen(self) -> Mapping[str, SessionSeen] | None:
@@ -90,11 +92,18 @@ class AgentClient:
         await self._order(protocol.Renew)
 
     async def list(self) -> None:
-        """Take the agent's own list. Raises Away."""
-        answer = await self._line.ask(protocol.List)
-        assert isinstance(answer, Sessions), answer
+        """Take the agent's own list, page by page; what changes meanwhile is newer than any page. Raises Away."""
+        self._heard.clear()
+        found: dict[str, SessionSeen] = {}
+        more, after = True, ""
+        while more:
+            answer = await self._line.ask(partial(protocol.List, after=after))
+            assert isinstance(answer, Sessions), answer
+            found |= {seen.session: seen for seen in answer.sessions}
+            more, after = answer.more, max(found, default="")
         provisional = {session: self._seen[session] for session in self._ordered if self._seen and session in self._seen}
-        self._seen = provisional | {seen.session: seen for seen in answer.sessions}
+        self._seen = provisional | found | self._heard
+        self._heard.clear()
         self._on_change()
 
     async def _order(self, order: Callable[[int], Message], *, seconds: float = ANSWER_SECONDS) -> None:
@@ -119,6 +128,8 @@ class AgentClient:
         self._on_change()
 
     def _changed(self, changed: Changed) -> None:
+        if self._listing is not None and not self._listing.done():
+            self._heard[changed.seen.session] = changed.seen
         if self._seen is not None:
             self._seen[changed.seen.session] = changed.seen
             self._on_change()
