@@ -8,6 +8,8 @@ from tests.audit.audit_yard import LogOnDisk, chain
 from tests.cli.conftest import Sekisho
 from tests.cli.installation import Installation
 
+from sekisho.audit.note import SigningKey
+
 ENTRIES = 300  # a full tile and a part of one
 
 
@@ -42,11 +44,14 @@ def test_any_changed_byte_names_the_first_entry_at_fault_and_is_exit_code_1(log:
 
 
 def test_another_key_is_not_believed_and_a_missing_one_says_what_to_give(log: LogOnDisk, sekisho: Sekisho, tmp_path: Path) -> None:
-    other = log.vkey.replace("sekisho.test/log", "sekisho.test/lag", 1)
-    for vkey in (other, "nonsense+key"):
-        said = sekisho("verify", str(log.directory), "--vkey", vkey)
+    other = SigningKey(log.vkey.partition("+")[0], bytes(32)).verifier.vkey
+    said = sekisho("verify", str(log.directory), "--vkey", other)
+    assert said.code == 1
+    assert "NOT whole" in said.out
+    for nonsense in (log.vkey.replace("sekisho.test/log", "sekisho.test/lag", 1), "nonsense+key", "/etc/hosts"):
+        said = sekisho("verify", str(log.directory), "--vkey", nonsense)
         assert said.code == 1
-        assert "NOT whole" in said.out
+        assert "neither a verifier key nor a file with one" in said.err, "it is the key that is wrong, not the log"
     said = sekisho("verify", str(tmp_path / "nothing"))
     assert said.code == 1
     assert "Try: give the log's folder, or --vkey" in said.err

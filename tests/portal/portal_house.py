@@ -30,6 +30,7 @@ from sekisho.sessions.acts import approve, request_room
 from sekisho.sessions.roombook import RoomBook, store_room_file
 from sekisho.store.database import Store
 from sekisho.store.outbox import Outbox
+from sekisho.store.refusals import Tally
 from sekisho.store.tables import outbox, requests, sessions, sign_ins
 from sekisho.system.randomness import fingerprint, identifier, token
 
@@ -287,7 +288,7 @@ def _settled() -> Settled:
     signed_in: dict[str, SignedIn] = {}
     for name, groups in PEOPLE.items():
         add_person(store, by=None, name=name, groups=groups, now=NOW)
-        made = use_link(store, secret=issue_sign_in_link(store, by=None, name=name, now=NOW), address=INSIDE, now=NOW)
+        made = use_link(store, secret=issue_sign_in_link(store, by=None, name=name, tally=Tally(), now=NOW), address=INSIDE, now=NOW)
         assert isinstance(made, SignedIn)
         signed_in[name] = made
     disable_person(store, by=None, name="gone", now=NOW)

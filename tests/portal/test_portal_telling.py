@@ -39,7 +39,7 @@ def test_every_kind_of_event_is_told_without_a_gap(kind, language):
         ("session.destroyed", {"by": ""}, "s-abcdefghij was destroyed, and what was destroyed is in the entry."),
         ("grant.ended", {"reason": "time-over", "by": ""}, "The system ended r-abcdefghij of jiro for campaign: the time is over."),
         ("person.disabled", {"by": "admin"}, "admin disabled jiro."),
-        ("name.reached", {}, "s-abcdefghij reached crm.example.com."),
+        ("name.reached", {}, "s-abcdefghij was allowed to reach crm.example.com."),
         (
             "name.refused",
             {"reason": "name-not-listed"},

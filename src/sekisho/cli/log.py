@@ -114,9 +114,16 @@ def _verify_url(url: str, vkey: str) -> Verified | Fault:
 
 
 def _key(given: str) -> str:
-    """A verifier key, or a file that holds one."""
+    """A verifier key, or a file that holds one. What is neither is said of the key, not of the log."""
     path = Path(given)
-    return _key_of(path) if "+" not in given or path.is_file() else given
+    found = _key_of(path) if "+" not in given or path.is_file() else given
+    try:
+        parse_vkey(found)
+    except MalformedNote as error:
+        raise Trouble(
+            "vkey-malformed", f"{given} is neither a verifier key nor a file with one: {error}", hint="the `log key` that sekisho up prints"
+        ) from error
+    return found
 
 
 def _key_beside(directory: Path) -> str:

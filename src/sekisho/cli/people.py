@@ -15,8 +15,8 @@ from sekisho.cli.showing import local_time, print_json, tell
 from sekisho.cli.signed_in import SignedIn
 from sekisho.cli.trust import authority_by_fingerprint, authority_from_file
 from sekisho.model.errors import Trouble
-from sekisho.programs.web import addresses
-from sekisho.settings import DEFAULT_STATE, read_settings
+from sekisho.programs.web import remembered_portal
+from sekisho.settings import DEFAULT_STATE
 
 DEFAULT_URL = "https://sekisho.localhost:8443"
 _AUTHORITY = Path("tls") / "ca.pem"
@@ -77,7 +77,7 @@ def logout() -> None:
 
 
 def _url_of(state: Path | None) -> str:
-    return addresses(read_settings(state), None).portal_origin if state else DEFAULT_URL
+    return remembered_portal(state) if state else DEFAULT_URL
 
 
 def _checked_url(url: str) -> str:

@@ -39,9 +39,11 @@ from sekisho.store import outbox
 from sekisho.store.database import Store, Turn, serialize
 from sekisho.store.events import note, refuse
 from sekisho.store.people import PersonRow, as_of_now, find_person, find_sign_in_by_fingerprint
+from sekisho.store.refusals import Tally
 from sekisho.store.tables import attempts, people, sign_in_links, sign_ins
 from sekisho.system import randomness
 
+_NO_LINK = Deny(Reason.LINK_USED_OR_OLD)
 _SEEN_EVERY = timedelta(minutes=1)  # not each page is worth a write
 
 
@@ -117,15 +119,25 @@ def use_link(
     channel: Channel = Channel.PAGE,
     places: Sequence[Place] = (),
     sign_in_places: Sequence[str] = (),
+    tally: Tally,
     now: datetime,
 ) -> SignedIn | Deny:
-    """Sign in by a link, once. The password that was there, if any, and all other sign-ins and links of the person are void from now on."""
+    """Sign in by a link, once. The password that was there, if any, and all other sign-ins and links of the person are void from now on.
+
+    Links that never were are refused as `tally` allows: anybody can make them up, and none but the first of them is worth a write.
+    """
+    fingerprint, more = randomness.fingerprint(secret), 0
+    if not _is_known_link(store, fingerprint):
+        counted = tally.to_write(counted_address(address), _NO_LINK.reason, now=now)
+        if counted is None:
+            return _NO_LINK
+        more = counted
     with store.writing() as tx:
-        row = _link_owner(tx, randomness.fingerprint(secret), now=now)
+        row = _link_owner(tx, fingerprint, now=now)
         knock = _Knock(row.person.name if row else "", address, channel, now)
         verdict = deciding(lambda: _decide_link(row, address=address, places=places, sign_in_places=sign_in_places))
         if isinstance(verdict, Deny):
-            return _refused(tx, verdict, knock)
+            return _refused(tx, verdict, knock, more=more)
         assert row is not None
         tx.execute(update(people).where(people.c.name == knock.name).values(password_hash=None))
         end_sign_ins(tx, knock.name, now=now)
@@ -229,6 +241,11 @@ def _matched_hash(store: Store, name: str, password: str) -> str | None:
     return stored if is_right else None
 
 
+def _is_known_link(store: Store, fingerprint: str) -> bool:
+    with store.reading() as tx:
+        return tx.execute(select(sign_in_links.c.person).where(sign_in_links.c.fingerprint == fingerprint)).first() is not None
+
+
 def _link_owner(tx: Connection, fingerprint: str, *, now: datetime) -> PersonRow | None:
     wanted = select(sign_in_links.c.person).where(
         sign_in_links.c.fingerprint == fingerprint, sign_in_links.c.used_at.is_(None), sign_in_links.c.expires_at > now
@@ -242,7 +259,7 @@ def _link_owner(tx: Connection, fingerprint: str, *, now: datetime) -> PersonRow
 
 def _decide_link(row: PersonRow | None, *, address: str, places: Sequence[Place], sign_in_places: Sequence[str]) -> Allow | Deny:
     if row is None:
-        return Deny(Reason.LINK_USED_OR_OLD)
+        return _NO_LINK
     return Deny(Reason.PERSON_DISABLED) if row.is_disabled else decide_sign_in_place(address, places=places, sign_in_places=sign_in_places)
 
 
@@ -262,15 +279,16 @@ def _make_sign_in(tx: Connection, person: Person, *, kind: str, address: str, no
     return SignedIn(secret, made)
 
 
-def _refused(tx: Connection, denial: Deny, knock: _Knock) -> Deny:
-    """The name stands in the details: nobody has shown to be that person."""
+def _refused(tx: Connection, denial: Deny, knock: _Knock, *, more: int = 0) -> Deny:
+    """The name stands in the details: nobody has shown to be that person. So does how many before this one were only counted."""
+    named: dict[str, object] = {"person": knock.name} if knock.name else {}
     event = Event(
         EventKind.SIGN_IN_REFUSED,
         knock.now,
         address=shown(knock.address),
         channel=str(knock.channel),
         reason=str(denial.reason),
-        details={"person": knock.name} if knock.name else {},
+        details=named | ({"more": more} if more else {}),
     )
     outbox.append(tx, event)
     return denial

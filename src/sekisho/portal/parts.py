@@ -7,9 +7,9 @@ from pathlib import Path
 
 from sekisho.model.room import Place, Room
 from sekisho.policy.caller_address import Networks
-from sekisho.portal.refusals import Tally
 from sekisho.sessions.roombook import RoomBook
 from sekisho.store.database import Store
+from sekisho.store.refusals import Tally
 from sekisho.system.clock import Clock
 
 

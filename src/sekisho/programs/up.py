@@ -29,7 +29,7 @@ from sekisho.programs.demo import write_demo
 from sekisho.programs.folders import give, make_folders
 from sekisho.programs.reach import make_reachable
 from sekisho.programs.start import listening_socket, run_program
-from sekisho.programs.web import Addresses, addresses
+from sekisho.programs.web import Addresses, addresses, remember
 from sekisho.runtime.cgroups import cgroup
 from sekisho.settings import DEFAULT_STATE, SERVICES, Installation, Settings, make_installation, read_settings
 from sekisho.system import kernel
@@ -59,7 +59,7 @@ class Supervisor:
     _ending: bool = False
 
     def start(self, child: Child) -> None:
-        child.process = subprocess.Popen([*child.command, "--parent", str(os.getpid())], stdin=subprocess.DEVNULL)
+        child.process = subprocess.Popen([*child.command, "--parent", str(os.getpid())], stdin=subprocess.DEVNULL, start_new_session=True)  # Ctrl-C is for us
         child.started, child.due = time.monotonic(), None
         child.watch = os.pidfd_open(child.process.pid)
         self._selector.register(child.watch, selectors.EVENT_READ, child)
@@ -132,6 +132,7 @@ def up(*, state: Path, listen: str | None, demo: bool) -> None:
         where = addresses(settings, listen)
         for port in (where.portal_port, where.rooms_port):
             listening_socket(where.host, port).close()  # said now, in one line, rather than by a process that keeps dying
+        remember(installation.state, where)
         make_reachable(_needed(installation, settings))
         _make_certificates(installation, settings, where)
         links = _prepare_store(installation, where, demo=demo)

@@ -1,9 +1,13 @@
 """Where the portal and the rooms listen and what people call them: made from the settings, the same in every process."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from sekisho.model.errors import Trouble
-from sekisho.settings import Settings
+from sekisho.settings import Settings, read_settings
+from sekisho.system.files import write_whole
+
+_REMEMBERED = "portal.address"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,19 @@ def addresses(settings: Settings, listen: str | None) -> Addresses:
         portal_origin=_origin(settings.web.portal_name, public or portal_port),
         rooms_origin=_origin(settings.web.rooms_name, public or rooms_port),
     )
+
+
+def remember(state: Path, where: Addresses) -> None:
+    """So that a command on this machine finds the portal that was started with another --listen."""
+    write_whole(state / _REMEMBERED, where.portal_origin.encode() + b"\n", mode=0o644)
+
+
+def remembered_portal(state: Path) -> str:
+    """Where the portal of a state folder was last, or would be by its settings."""
+    try:
+        return (state / _REMEMBERED).read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        return addresses(read_settings(state), None).portal_origin
 
 
 def _origin(name: str, port: int) -> str:

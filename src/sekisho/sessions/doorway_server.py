@@ -26,6 +26,7 @@ from sekisho.sessions.entering import Admission
 from sekisho.sessions.line import Away
 from sekisho.sessions.log_watch import LogWatch
 from sekisho.store.database import Store
+from sekisho.store.refusals import Tally
 from sekisho.system import randomness
 from sekisho.system.clock import Clock
 from sekisho.system.packets import Channel, ChannelClosed, Listener
@@ -65,6 +66,7 @@ class _Peer:
 class DoorwayServer:
     def __init__(self, facts: DoorFacts) -> None:
         self._facts = facts
+        self._tally = Tally()
         self._peers: set[_Peer] = set()
         self._redeeming: set[asyncio.Task[None]] = set()
 
@@ -200,7 +202,7 @@ class DoorwayServer:
 
     async def _redeem(self, peer: _Peer, ask: Redeem) -> None:
         try:
-            outcome = entering.redeem(self._facts.store, ask, places=self._facts.places, now=self._facts.clock.now())
+            outcome = entering.redeem(self._facts.store, ask, places=self._facts.places, tally=self._tally, now=self._facts.clock.now())
             self._facts.kick()
             if isinstance(outcome, Refused):
                 self._say(peer, outcome)

@@ -20,6 +20,7 @@ from sekisho.model.session import Request, Session, request_id
 from sekisho.policy.deciding import deciding
 from sekisho.policy.enter import EnterFacts, decide_enter, decide_stay
 from sekisho.policy.places import parse_address
+from sekisho.policy.signin import counted_address
 from sekisho.policy.verdict import Deny
 from sekisho.sessions import records
 from sekisho.sessions.acts import leave
@@ -28,12 +29,14 @@ from sekisho.sessions.doorway import Admitted, Allowed, Closed, Fact, Recheck, R
 from sekisho.store import outbox
 from sekisho.store.database import Store
 from sekisho.store.people import find_person, find_sign_in
+from sekisho.store.refusals import Tally
 from sekisho.store.tables import connections, tickets
 from sekisho.store.tables import outbox as outbox_rows
 from sekisho.system import randomness
 
 GATEWAY_LOST = "gateway-lost"
 _KEPT = timedelta(days=1)
+_NO_TICKET = Deny(Reason.TICKET_USED_OR_OLD)
 _NO_GRANT = Deny(Reason.NO_GRANT, {"room": "this room"})
 _TICKET_LIMIT_CHARACTERS = 128
 _GREATEST_COUNT = 2**53 - 1
@@ -74,19 +77,34 @@ class Admission:
 # coming in
 
 
-def redeem(store: Store, ask: Redeem, *, places: Sequence[Place], now: datetime) -> Admission | Refused:
-    """Use up a ticket. If it was good: the connection's row, `connection.opened`, and a ticket to come again; else `entry.refused`."""
+def redeem(store: Store, ask: Redeem, *, places: Sequence[Place], tally: Tally, now: datetime) -> Admission | Refused:
+    """Use up a ticket. If it was good: the connection's row, `connection.opened`, and a ticket to come again; else `entry.refused`.
+
+    Tickets that never were are refused as `tally` allows: anybody can make them up, and none but the first of them is worth a write.
+    """
+    more = 0
+    if not _is_known(store, ask.ticket):
+        counted = tally.to_write(counted_address(ask.address), _NO_TICKET.reason, now=now)
+        if counted is None:
+            return refused(ask.number, _NO_TICKET)
+        more = counted
     with store.writing() as tx:
         ticket = _use_up(tx, ask.ticket, now)
-        if ticket is None:
-            return _refuse(tx, ask, None, Deny(Reason.TICKET_USED_OR_OLD), now)
-        if not _is_good(ticket, ask, now):
-            return _refuse(tx, ask, ticket, Deny(Reason.TICKET_USED_OR_OLD), now)
+        if ticket is None or not _is_good(ticket, ask, now):
+            return _refuse(tx, ask, ticket, _NO_TICKET, now, more=more)
         found = _standing(tx, ticket.session, ticket.person, ticket.sign_in)
         denial = _denial(found, ask.kind, address=ask.address, places=places, now=now, is_inside=False)
         if found is None or denial is not None:
             return _refuse(tx, ask, ticket, denial or _NO_GRANT, now)
         return _admit(tx, ask, ticket, found, now)
+
+
+def _is_known(store: Store, secret: str) -> bool:
+    """Was there ever such a ticket, good or not?"""
+    if len(secret) > _TICKET_LIMIT_CHARACTERS:
+        return False
+    with store.reading() as tx:
+        return tx.execute(select(tickets.c.session).where(tickets.c.fingerprint == randomness.fingerprint(secret))).first() is not None
 
 
 def _use_up(tx: Connection, secret: str, now: datetime) -> Row[Any] | None:
@@ -106,9 +124,12 @@ def _is_good(ticket: Row[Any], ask: Redeem, now: datetime) -> bool:
     return ticket.used_at is None and ticket.expires_at > now and ticket.kind == ask.kind and is_same_address
 
 
-def _refuse(tx: Connection, ask: Redeem, ticket: Row[Any] | None, denial: Deny, now: datetime) -> Refused:
+def _refuse(tx: Connection, ask: Redeem, ticket: Row[Any] | None, denial: Deny, now: datetime, *, more: int = 0) -> Refused:
+    """`more` refusals before this one were only counted."""
     place = {} if ticket is None else {"by": ticket.person, "session": ticket.session, "request": request_id(ticket.session)}
-    details = {"facts": dict(denial.facts)} if denial.facts else {}
+    details: dict[str, object] = {"facts": dict(denial.facts)} if denial.facts else {}
+    if more:
+        details["more"] = more
     outbox.append(tx, Event(EventKind.ENTRY_REFUSED, now, address=ask.address[:64], channel=ask.kind[:32], reason=denial.reason, details=details, **place))
     return refused(ask.number, denial)
 

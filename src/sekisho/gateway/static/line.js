@@ -3,6 +3,7 @@
 const PAUSES = [0.5, 1, 2, 4, 8, 15];
 const FIRST_TRIES = 3;
 const FRAME_BYTES = 65536;
+const PASSING = "control-unavailable"; // as while everything is started again around a room that lives on
 const INPUT_WAITING_BYTES = 4 * 1024 * 1024;
 
 export class Line {
@@ -38,6 +39,7 @@ export class Line {
       this.ticket = message.admitted.again;
       this.on.admitted(message.admitted);
     } else if (message.extended) this.on.extended(message.extended.ends_at);
+    else if (message.refused && this.wasAdmitted && message.refused.reason === PASSING) return; // the ticket is not used up: closed() tries again
     else if (message.refused) { this.isOver = true; this.on.refused(message.refused); }
     else if (message.ended) { this.isOver = true; this.on.ended(message.ended.reason); }
   }

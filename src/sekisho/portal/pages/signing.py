@@ -44,7 +44,13 @@ def link_form(here: Here, secret: LinkSecret) -> Response:  # noqa: ARG001  only
 @open_to(Rule.ANYONE)
 def link(here: Here, secret: LinkSecret) -> Response:
     outcome = use_link(
-        here.portal.store, secret=secret, address=here.address, places=here.portal.places, sign_in_places=here.portal.sign_in_places, now=here.now
+        here.portal.store,
+        secret=secret,
+        address=here.address,
+        places=here.portal.places,
+        sign_in_places=here.portal.sign_in_places,
+        tally=here.portal.tally,
+        now=here.now,
     )
     if isinstance(outcome, Deny):
         here.portal.nudge()

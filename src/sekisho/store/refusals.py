@@ -1,6 +1,6 @@
-"""Refusals at the door go to the audit log, each for itself up to a rate, beyond it counted into the next one.
+"""Refusals of those whom nobody knows yet go to the audit log, each for itself up to a rate, beyond it counted into the next one.
 
-Design §4: only refusals may be counted together. Without this, anybody who can reach the port could fill the log.
+Design §4: only refusals may be counted together. Without this, anybody who can reach a port could fill the log.
 """
 
 import threading
