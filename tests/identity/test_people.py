@@ -13,6 +13,7 @@ from sekisho.model.reasons import Reason
 from sekisho.policy.verdict import Deny
 from sekisho.store.database import Store
 from sekisho.store.people import find_person, list_people
+from sekisho.store.refusals import Tally
 from sekisho.store.tables import outbox, requests
 
 NOW = datetime(2026, 3, 4, 3, 0, tzinfo=UTC)
@@ -108,10 +109,10 @@ def test_an_administrator_who_was_put_out_a_moment_ago_is_none(filled: Store):
 def test_a_link_is_good_once(filled: Store):
     secret = issue_sign_in_link(filled, by=ADMIN, name="hanako", now=NOW)
     assert isinstance(secret, str)
-    signed_in = use_link(filled, secret=secret, address="192.0.2.7", now=SINCE)
+    signed_in = use_link(filled, secret=secret, address="192.0.2.7", tally=Tally(), now=SINCE)
     assert isinstance(signed_in, SignedIn)
     assert signed_in.person.name == "hanako"
-    again = use_link(filled, secret=secret, address="192.0.2.7", now=SINCE)
+    again = use_link(filled, secret=secret, address="192.0.2.7", tally=Tally(), now=SINCE)
     assert again == Deny(Reason.LINK_USED_OR_OLD)
     assert [event["kind"] for event in events(filled)[-3:]] == ["sign-in-link.issued", "signed-in", "sign-in.refused"]
 
@@ -119,21 +120,21 @@ def test_a_link_is_good_once(filled: Store):
 def test_a_link_is_good_for_a_day(filled: Store):
     secret = issue_sign_in_link(filled, by=ADMIN, name="hanako", now=NOW)
     assert isinstance(secret, str)
-    assert use_link(filled, secret=secret, address="192.0.2.7", now=NOW + timedelta(hours=24)) == Deny(Reason.LINK_USED_OR_OLD)
+    assert use_link(filled, secret=secret, address="192.0.2.7", tally=Tally(), now=NOW + timedelta(hours=24)) == Deny(Reason.LINK_USED_OR_OLD)
 
 
 def test_a_new_link_voids_the_one_before(filled: Store):
     first, second = (issue_sign_in_link(filled, by=ADMIN, name="hanako", now=NOW) for _ in range(2))
     assert isinstance(first, str)
     assert isinstance(second, str)
-    assert use_link(filled, secret=first, address="192.0.2.7", now=SINCE) == Deny(Reason.LINK_USED_OR_OLD)
-    assert isinstance(use_link(filled, secret=second, address="192.0.2.7", now=SINCE), SignedIn)
+    assert use_link(filled, secret=first, address="192.0.2.7", tally=Tally(), now=SINCE) == Deny(Reason.LINK_USED_OR_OLD)
+    assert isinstance(use_link(filled, secret=second, address="192.0.2.7", tally=Tally(), now=SINCE), SignedIn)
 
 
 def test_neither_link_nor_secret_is_ever_stored(filled: Store):
     secret = issue_sign_in_link(filled, by=ADMIN, name="hanako", now=NOW)
     assert isinstance(secret, str)
-    signed_in = use_link(filled, secret=secret, address="192.0.2.7", now=SINCE)
+    signed_in = use_link(filled, secret=secret, address="192.0.2.7", tally=Tally(), now=SINCE)
     assert isinstance(signed_in, SignedIn)
     with filled.reading() as tx:
         for table in outbox.metadata.sorted_tables:
@@ -145,7 +146,7 @@ def test_neither_link_nor_secret_is_ever_stored(filled: Store):
 def test_disabling_ends_sign_ins_links_grants_and_requests(filled: Store):
     secret = issue_sign_in_link(filled, by=ADMIN, name="hanako", now=NOW)
     assert isinstance(secret, str)
-    signed_in = use_link(filled, secret=secret, address="192.0.2.7", now=NOW)
+    signed_in = use_link(filled, secret=secret, address="192.0.2.7", tally=Tally(), now=NOW)
     assert isinstance(signed_in, SignedIn)
     link = issue_sign_in_link(filled, by=ADMIN, name="hanako", now=NOW)
     assert isinstance(link, str)
@@ -154,7 +155,7 @@ def test_disabling_ends_sign_ins_links_grants_and_requests(filled: Store):
     _request(filled, "r-denied", "denied")
     assert isinstance(disable_person(filled, by=ADMIN, name="hanako", now=SINCE), Person)
     assert resolve(filled, secret=signed_in.secret, address="192.0.2.7", now=SINCE) == Deny(Reason.NOT_SIGNED_IN)
-    assert use_link(filled, secret=link, address="192.0.2.7", now=SINCE) == Deny(Reason.LINK_USED_OR_OLD)
+    assert use_link(filled, secret=link, address="192.0.2.7", tally=Tally(), now=SINCE) == Deny(Reason.LINK_USED_OR_OLD)
     with filled.reading() as tx:
         found = {row.id: (row.state, row.end_reason) for row in tx.execute(select(requests))}
     assert found == {"r-pending": ("denied", "person-disabled"), "r-granted": ("ended", "person-disabled"), "r-denied": ("denied", None)}
@@ -187,7 +188,7 @@ def test_only_administrators_list_people(filled: Store):
 def test_a_sign_in_says_who_as_of_now(filled: Store):
     secret = issue_sign_in_link(filled, by=ADMIN, name="hanako", now=NOW)
     assert isinstance(secret, str)
-    signed_in = use_link(filled, secret=secret, address="192.0.2.7", now=NOW)
+    signed_in = use_link(filled, secret=secret, address="192.0.2.7", tally=Tally(), now=NOW)
     assert isinstance(signed_in, SignedIn)
     change_groups(filled, by=ADMIN, name="hanako", groups=["operations"], now=NOW)
     found = resolve(filled, secret=signed_in.secret, address="192.0.2.7", now=NOW)

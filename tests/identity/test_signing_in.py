@@ -17,6 +17,7 @@ from sekisho.model.reasons import Reason
 from sekisho.model.room import Place
 from sekisho.policy.verdict import Deny
 from sekisho.store.database import Store
+from sekisho.store.refusals import Tally
 from sekisho.store.tables import attempts, outbox, people
 
 NOW = datetime(2026, 3, 4, 3, 0, tzinfo=UTC)
@@ -186,7 +187,23 @@ def test_many_guesses_at_once_are_no_more_than_many_in_a_row(filled: Store):
 @pytest.mark.parametrize("secret", ["", "nonsense", "x" * 10_000, "\ud800", "nul\0"])
 def test_a_secret_that_is_none_signs_nobody_in(filled: Store, secret: str):
     assert resolve(filled, secret=secret, address=OFFICE, now=NOW) == Deny(Reason.NOT_SIGNED_IN)
-    assert use_link(filled, secret=secret, address=OFFICE, now=NOW) == Deny(Reason.LINK_USED_OR_OLD)
+    assert use_link(filled, secret=secret, address=OFFICE, tally=Tally(), now=NOW) == Deny(Reason.LINK_USED_OR_OLD)
+
+
+def test_who_makes_up_links_does_not_fill_the_log(filled: Store):
+    tally, knocks = Tally(), [f"2001:db8::{at:x}" for at in range(25)]  # one machine, many addresses
+    used, now = issue_sign_in_link(filled, by=None, name="taro", now=NOW), NOW + timedelta(minutes=1)
+    assert isinstance(use_link(filled, secret=used, address=OFFICE, tally=tally, now=NOW), SignedIn)
+    before = len(kinds(filled))
+    for at, address in enumerate(knocks):
+        assert use_link(filled, secret=f"made-up-{at}", address=address, tally=tally, now=NOW) == Deny(Reason.LINK_USED_OR_OLD)
+    assert len(kinds(filled)) == before + 10
+    use_link(filled, secret=used, address=knocks[0], tally=tally, now=NOW)
+    assert len(kinds(filled)) == before + 11, "a link that was one is always written down"
+    use_link(filled, secret="made-up", address=knocks[0], tally=tally, now=now)
+    with filled.reading() as tx:
+        last = tx.execute(select(outbox.c.event).order_by(outbox.c.id.desc()).limit(1)).scalar_one()
+    assert (last["kind"], last["details"]) == ("sign-in.refused", {"more": 15})
 
 
 def test_a_cookie_is_over_after_an_hour_without_use(filled: Store):
@@ -226,7 +243,7 @@ def test_a_token_has_no_idle_time_and_is_revoked_by_signing_out(filled: Store):
 def linked(store: Store, name: str) -> SignedIn:
     secret = issue_sign_in_link(store, by=None, name=name, now=NOW)
     assert isinstance(secret, str)
-    made = use_link(store, secret=secret, address=OFFICE, now=NOW)
+    made = use_link(store, secret=secret, address=OFFICE, tally=Tally(), now=NOW)
     assert isinstance(made, SignedIn)
     return made
 
@@ -276,7 +293,7 @@ def test_a_link_used_twice_at_once_signs_in_once(filled: Store):
 
     def use() -> None:
         start.wait(timeout=20)
-        outcomes.append(reason(use_link(filled, secret=secret, address=OFFICE, now=NOW)))
+        outcomes.append(reason(use_link(filled, secret=secret, address=OFFICE, tally=Tally(), now=NOW)))
 
     threads = [threading.Thread(target=use) for _ in range(6)]
     for thread in threads:

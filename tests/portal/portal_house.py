@@ -288,7 +288,7 @@ def _settled() -> Settled:
     signed_in: dict[str, SignedIn] = {}
     for name, groups in PEOPLE.items():
         add_person(store, by=None, name=name, groups=groups, now=NOW)
-        made = use_link(store, secret=issue_sign_in_link(store, by=None, name=name, tally=Tally(), now=NOW), address=INSIDE, now=NOW)
+        made = use_link(store, secret=issue_sign_in_link(store, by=None, name=name, now=NOW), address=INSIDE, tally=Tally(), now=NOW)
         assert isinstance(made, SignedIn)
         signed_in[name] = made
     disable_person(store, by=None, name="gone", now=NOW)

@@ -132,6 +132,25 @@ def test_a_ticket_used_twice_is_refused_and_the_second_try_is_in_the_log_with_it
     in_house(tmp_path, story)
 
 
+def test_who_makes_up_tickets_does_not_fill_the_log(tmp_path: Path) -> None:
+    async def story(house: House) -> None:
+        house.grant()
+        await house.ready()
+        late = house.ticket(seconds=-1)
+        for at in range(25):
+            assert (await house.gateway.redeem(f"made up {at}", address=f"2001:db8::{at:x}")).reason is Reason.TICKET_USED_OR_OLD
+        assert len(house.events("entry.refused")) == 10
+        await house.gateway.redeem(late, address="2001:db8::1")
+        assert house.events("entry.refused")[10]["by"] == "hanako", "a ticket that was one is always written down"
+        await house.gateway.redeem("made up", address="10.0.0.7")
+        assert len(house.events("entry.refused")) == 12, "another caller is counted apart"
+        house.clock.ahead += timedelta(minutes=1)
+        await house.gateway.redeem("made up", address="2001:db8::1")
+        assert house.events("entry.refused")[-1]["details"] == {"more": 15}
+
+    in_house(tmp_path, story)
+
+
 def test_a_ticket_shown_from_another_address_is_used_up_by_that(tmp_path: Path) -> None:
     async def story(house: House) -> None:
         house.grant()
