@@ -278,6 +278,8 @@ class Prompt:
         self._socket.send(json.dumps({"leave": True}))
 
     def close(self) -> None:
+        with contextlib.suppress(OSError):  # the plain connection first: the library's reader would wait for ever if both sides say goodbye at once
+            socket.socket.shutdown(self._socket.socket, socket.SHUT_RDWR)
         self._ends.close()
 
 
