@@ -79,6 +79,21 @@ def typed(page: Page, command: str, expected: str) -> str:
     return screen(page)
 
 
+def take_screenshot(page: Page, path: Path) -> None:
+    """The picture of the READMEs: `SEKISHO_SCREENSHOTS=docs/images`."""
+    page.keyboard.type("clear\n")
+    for command, answer in (
+        ("ls -l /data", "340"),
+        ("head -4 /data/campaign-46.csv", "C10002"),
+        ("curl -s https://crm.sekisho-demo.test/upload --data-binary @/data/campaign-46.csv", "taken: 501"),
+        ("curl https://example.com/", "Could not resolve"),
+        ("curl -s -x http://127.0.0.1:3128 http://example.com/ | grep '<p'", "name-not-listed"),
+    ):
+        page.keyboard.type(command + "\n")
+        expect(page.locator(".xterm-rows")).to_contain_text(answer)
+    page.screenshot(path=path, clip={"x": 0, "y": 0, "width": 1280, "height": 460})
+
+
 def test_the_whole_way(system: Whole, browser):
     operator = signed_in(system, browser, "hanako", "ja-JP")
     approver = signed_in(system, browser, "taro", "en-US")
@@ -126,10 +141,7 @@ def test_the_whole_way(system: Whole, browser):
     typed(operator, "curl -sS https://example.com/", "Could not resolve host")
     typed(operator, "curl -s -x http://127.0.0.1:3128 http://example.com/ | grep -o '<code>.*</code>'", "name-not-listed")
     if shots := os.environ.get("SEKISHO_SCREENSHOTS"):
-        operator.keyboard.type("clear; head -4 /data/campaign-46.csv; curl -s https://crm.sekisho-demo.test/upload --data-binary @/data/campaign-46.csv; ")
-        operator.keyboard.type("curl -sS https://example.com/\n")
-        expect(operator.locator(".xterm-rows")).to_contain_text("Could not resolve host")
-        operator.screenshot(path=Path(shots) / "session.png")
+        take_screenshot(operator, Path(shots) / "session.png")
 
     # closing the browser only disconnects: the shell is as it was
     typed(operator, "KEPT=still-here; cd /data", "$")
