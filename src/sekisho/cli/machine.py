@@ -63,6 +63,7 @@ def _everything(state: Path) -> Iterator[Finding]:
     else:
         yield Finding("settings", ok=True, what=f"settings: {state / 'sekisho.toml'}" if (state / "sekisho.toml").exists() else "settings: all defaults")
         yield from _sources(settings)
+        yield from _database(settings, state / "sekisho.toml")
     yield from _rooms([state / "rooms"], settings)
     where = addresses(settings, None)
     ports = [] if _is_up(state) else [(where.host, where.portal_port), (where.host, where.rooms_port)]
@@ -87,6 +88,14 @@ def _sources(settings: Settings) -> Iterator[Finding]:
         there = path.is_dir()
         yield Finding(
             "source", there, f"source {name}: {path}{'' if there else ' is no folder'}", "" if there else "make it, or mend [sources] in sekisho.toml"
+        )
+
+
+def _database(settings: Settings, path: Path) -> Iterator[Finding]:
+    if settings.database:
+        private = not path.stat().st_mode & 0o007
+        yield Finding(
+            "database", private, f"{path} names a database and is {'private' if private else 'readable by everybody'}", "" if private else f"chmod 640 {path}"
         )
 
 

@@ -14,6 +14,8 @@ from sekisho.programs.web import Addresses, addresses
 from sekisho.settings import DEFAULT_STATE, Installation, Settings, open_installation, read_settings
 from sekisho.system import kernel
 
+DATABASE_SERVICES = ("portal", "control")
+
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
@@ -46,6 +48,8 @@ def begin(
     arguments = parse_arguments(service)
     installation = open_installation(arguments.state)
     settings = read_settings(installation.state)
+    if service not in DATABASE_SERVICES:
+        settings = settings.model_copy(update={"database": None})  # its URL may hold a password
     where = addresses(settings, arguments.listen)
     listener = listening_socket(*listens(where)) if listens else None
     kernel.set_name(f"sekisho-{service}")
