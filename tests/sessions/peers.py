@@ -168,12 +168,13 @@ class FakeEgress(Server):
 
 
 class FakeAudit(Server):
-    """Takes every entry, or none while `is_stalled`."""
+    """Takes every entry once, as the real one does, or none while `is_stalled`."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.entries: list[bytes] = []
         self.is_stalled = False
+        self._through = 0
         self._unanswered: list[tuple[Channel, wire.Append]] = []
 
     def hear(self, channel: Channel, packet: bytes) -> None:
@@ -191,7 +192,8 @@ class FakeAudit(Server):
         self._unanswered.clear()
 
     def _take(self, channel: Channel, append: wire.Append) -> None:
-        self.entries += [entry for _, entry in append.entries]
+        self.entries += [entry for number, entry in append.entries if number > self._through]
+        self._through = max(self._through, append.entries[-1][0])
         channel.send(wire.render_answer(wire.Accepted(append.entries[-1][0])))
 
 

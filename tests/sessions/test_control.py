@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from tests.sessions.house import IMAGE, ROOM, House, in_house
@@ -61,6 +62,34 @@ def test_while_the_log_is_away_ending_still_works(tmp_path: Path) -> None:
         await house.sees("destroyed")
         house.audit.start()
         await until(lambda: len(house.agent.sessions) == 0, "it is forgotten")
+
+    in_house(tmp_path, story)
+
+
+def test_a_store_that_fails_ends_no_control_and_keeps_no_session_from_being_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def gone() -> NoReturn:
+        raise OSError("the disk is gone")
+
+    def failures() -> int:
+        return caplog.messages.count("the outbox could not be shipped")
+
+    async def story(house: House) -> None:
+        house.grant(seconds=2)
+        await house.ready()
+        house.audit.is_stalled = True
+        await house.enters_in_vain()
+        with monkeypatch.context() as broken:
+            broken.setattr(house.store, "writing", gone)
+            house.audit.resume()  # what it accepted cannot be written down
+            await until(failures, "shipping fails")
+            await until(lambda: house.told("agent", "end"), "the agent is told to end what is over")
+            broken.setattr(house.store, "reading", gone)
+            before = failures()
+            await until(lambda: failures() > before, "shipping is tried again")
+        await house.sees("destroyed")
+        await until(lambda: house.logged() == [event["kind"] for event in house.events()], "the log has every event, once")
 
     in_house(tmp_path, story)
 

@@ -23,6 +23,7 @@ from sekisho.system.clock import Clock
 
 _HOUSEKEEPING = timedelta(hours=1)
 _ROOMS_SECONDS = 5.0
+_SHIP_AGAIN_SECONDS = 1.0
 _log = logging.getLogger(__name__)
 
 
@@ -61,7 +62,7 @@ async def run_control(
     world = World(store=store, agent=agent, egress=egress, watch=watch, clock=clock)
     controller = Controller(world=world, performer=performer, kick=kick, nudged=nudged)
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(ship(shipper, asyncio.Event()))
+        tasks.create_task(_keep_shipping(shipper))
         tasks.create_task(agent.keep())
         tasks.create_task(egress.keep())
         tasks.create_task(doors.serve(control_path))
@@ -77,6 +78,16 @@ def _kick(shipper: Shipper) -> None:
         shipper.kick()
     except Exception:  # noqa: BLE001  the edge between an act that is done and the way to the log
         _log.exception("the outbox could not be looked at")
+
+
+async def _keep_shipping(shipper: Shipper) -> None:
+    """Whatever the store does: a control that ended with it could end no session. What was under way is sent again; audit drops what it has."""
+    while True:
+        try:
+            await ship(shipper, asyncio.Event())
+        except Exception:  # noqa: BLE001  the edge of a task: shipped again after a pause
+            _log.exception("the outbox could not be shipped")
+        await asyncio.sleep(_SHIP_AGAIN_SECONDS)
 
 
 async def _watch_rooms(store: Store, book: RoomBook, clock: Clock) -> None:
