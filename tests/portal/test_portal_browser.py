@@ -9,8 +9,6 @@ from tests.portal import portal_house
 from tests.portal.portal_house import House
 from tests.portal.test_portal_serve import served
 
-from sekisho.portal.assets import assets
-
 PORT = 18_951
 ORIGIN = f"https://sekisho.localhost:{PORT}"
 
@@ -95,7 +93,6 @@ def test_the_first_key_leads_to_the_content(visit):
     assert page.evaluate("document.activeElement.id") == "main"
 
 
-@pytest.mark.skipif("vendor/htmx.min.js" not in assets(), reason="the build has not brought htmx")
 def test_a_session_becomes_ready_under_the_eyes_of_its_person_and_keeps_the_focus(town, visit):
     request = town.plant("hanako", state="approved")
     session = town.session(request, state="staging", staged_bytes=1_000_000, staged_total_bytes=4_000_000)
@@ -122,7 +119,6 @@ def test_entering_leads_to_the_rooms_with_the_ticket_behind_the_hash(town, visit
     assert town.events("entry.allowed")[-1]["session"] == session
 
 
-@pytest.mark.skipif("vendor/htmx.min.js" not in assets(), reason="the build has not brought htmx")
 def test_a_note_that_is_being_written_outlives_news_of_the_queue(town, visit):
     town.plant("hanako")
     page = visit("taro", "/decisions")
