@@ -2,9 +2,10 @@
 # The Debian packages that Sekisho needs to run (and, with --test, to be tested). Does nothing when all are there.
 set -euo pipefail
 
-packages=(ca-certificates debian-archive-keyring libseccomp2 mmdebstrap mount python3 python3-venv runc squashfs-tools)
+packages=(ca-certificates debian-archive-keyring libseccomp2 mmdebstrap mount python3 python3-venv runc squashfs-tools
+  tigervnc-standalone-server)
 if [ "${1-}" = --test ]; then
-  packages+=(chromium curl fonts-noto-cjk git openssl postgresql util-linux)
+  packages+=(chromium curl fonts-noto-cjk git openssl postgresql tigervnc-viewer util-linux)
 fi
 command -v npm >/dev/null || packages+=(nodejs npm) # whoever has another node keeps it
 

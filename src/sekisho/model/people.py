@@ -30,6 +30,7 @@ class Channel(StrEnum):
 
     PAGE = "page"
     API = "api"
+    DESKTOP = "desktop"
     TERMINAL = "terminal"
 
 

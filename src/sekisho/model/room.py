@@ -10,6 +10,7 @@ from sekisho.model.hostname import HostName
 class Kind(StrEnum):
     """How a room is shown."""
 
+    DESKTOP = "desktop"
     TERMINAL = "terminal"
 
 

@@ -19,10 +19,12 @@ CAPABILITY_BYTES = 32  # the secret; only its SHA-256 is registered
 
 
 class OpenKind(StrEnum):
-    """What a capability opens. `TERMINAL` gives the pseudo-terminal's master and a lifeline; `EGRESS` a lifeline, the UDP and TCP sockets of the room's
+    """What a capability opens. `DESKTOP` gives a connection of its own to the screen's RFB server, a stream socket on which that server speaks first
+    (RFC 6143 §7.1), and a lifeline; `TERMINAL` the pseudo-terminal's master and a lifeline; `EGRESS` a lifeline, the UDP and TCP sockets of the room's
     name server, the proxy's listener, and a listener for each of `Opened.ports`, in this order. A lifeline reads end-of-file when the session is over or its
     shim is dead: close everything of that session then."""
 
+    DESKTOP = "desktop"
     TERMINAL = "terminal"
     EGRESS = "egress"
 
