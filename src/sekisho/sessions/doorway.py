@@ -30,7 +30,7 @@ class Redeem:
     number: int
     ticket: str  # the secret that the portal issued, single use
     address: str
-    kind: str  # "terminal"
+    kind: str  # a Kind of the room: "desktop" or "terminal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,25 @@ class Allowed:
 
 
 @dataclass(frozen=True, slots=True)
+class Paste:
+    """May this text come in through this connection's clipboard? Asked before the room sees any of it; the text itself is never told. Answered by Pasted,
+    once the log has it, or by Refused."""
+
+    VERB: ClassVar[str] = "paste"
+    number: int
+    connection: str
+    address: str
+    characters: int
+    size_bytes: int  # of the text in UTF-8
+
+
+@dataclass(frozen=True, slots=True)
+class Pasted:
+    VERB: ClassVar[str] = "pasted"
+    to: int
+
+
+@dataclass(frozen=True, slots=True)
 class Closed:
     """A connection is over: by the person, the network, or a cut. `left` means that the person asked to end the session."""
 
@@ -112,5 +131,5 @@ class Extended:
 
 
 FromPortal = (Nudge,)
-FromGateway = (Redeem, Recheck, Closed, Alive)
-ToGateway = (Admitted, Refused, Allowed, Cut, Extended)
+FromGateway = (Redeem, Recheck, Paste, Closed, Alive)
+ToGateway = (Admitted, Refused, Allowed, Pasted, Cut, Extended)
