@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from sekisho.runtime.thrashing import MemorySeen
 from sekisho.system import processes
 
 ROOT = Path("/sys/fs/cgroup")
@@ -41,6 +42,8 @@ class Cgroup(Protocol):
     def thaw(self) -> None: ...
 
     def processes(self) -> set[int]: ...
+
+    def memory(self) -> MemorySeen: ...
 
     def kill(self) -> None:
         """Send SIGKILL to every process in it, also while it is frozen."""
@@ -87,6 +90,16 @@ def _processes(folder: Path) -> set[int]:
     return found
 
 
+def _memory(folder: Path, *, used: str, limit: str, prefix: str) -> MemorySeen:
+    stat = dict(line.split() for line in (folder / "memory.stat").read_text(encoding="ascii").splitlines())
+    return MemorySeen(
+        used_bytes=int((folder / used).read_text(encoding="ascii")),
+        limit_bytes=int((folder / limit).read_text(encoding="ascii")),
+        file_bytes=int(stat[f"{prefix}inactive_file"]) + int(stat[f"{prefix}active_file"]),
+        refaults=int(stat[f"{prefix}workingset_refault_file"]),
+    )
+
+
 def _remove(folder: Path) -> bool:
     for each in _below(folder):
         try:
@@ -130,6 +143,9 @@ class UnifiedCgroup:
 
     def processes(self) -> set[int]:
         return _processes(self._folder)
+
+    def memory(self) -> MemorySeen:
+        return _memory(self._folder, used="memory.current", limit="memory.max", prefix="")
 
     def kill(self) -> None:
         with suppress(FileNotFoundError):
@@ -179,6 +195,9 @@ class SplitCgroup:
 
     def processes(self) -> set[int]:
         return _processes(self._folder("pids")) | _processes(self._folder("freezer")) | _processes(self._folder("memory"))
+
+    def memory(self) -> MemorySeen:
+        return _memory(self._folder("memory"), used="memory.usage_in_bytes", limit="memory.limit_in_bytes", prefix="total_")
 
     def kill(self) -> None:
         for pid in self.processes():

@@ -18,11 +18,12 @@ from pathlib import Path
 
 from sekisho.model import messages
 from sekisho.model.session import EndReason
-from sekisho.runtime import bundle, container, lease, seal
+from sekisho.runtime import bundle, container, lease, seal, thrashing
 from sekisho.runtime.cgroups import Cgroup, CgroupLimits, cgroup
 from sekisho.runtime.paths import SessionPaths
 from sekisho.runtime.protocol import Changed, OpenKind, RuntimeState, SessionSeen, SessionSpec
 from sekisho.runtime.shim_protocol import EndAt, EndNow, Given, Hold, Renewed, ToShim, Want
+from sekisho.runtime.thrashing import MemorySeen
 from sekisho.runtime.uids import STAGER
 from sekisho.runtime.undo import destroy
 from sekisho.system import kernel, processes
@@ -31,6 +32,7 @@ from sekisho.system.files import write_whole
 from sekisho.system.packets import Channel, ChannelClosed, Listener
 
 _LOOK_SECONDS = 5.0  # at the latest: the wall clock may have been set
+_LOOK_CLOSELY_SECONDS = 1.0  # while the room's memory is used up
 _STAGED_EVERY_SECONDS = 0.2
 
 Stager = Callable[..., None]  # staging.stager.run_stager: `runtime` is below `staging` and must not know it
@@ -86,6 +88,9 @@ class Shim:
         self._ended: tuple[EndReason, str] | None = None
         self._report = b""
         self._told_at = 0.0
+        self._memory: MemorySeen | None = None  # as it was at the last look, if it was used up then
+        self._memory_at = 0.0
+        self._thrashed = False
 
     def run(self) -> None:
         self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
@@ -94,6 +99,7 @@ class Shim:
             for key, events in self._selector.select(self._patience()):
                 self._attempt(key.data, events)
             self._attempt(self._look_at_clocks)
+            self._attempt(self._look_at_memory)
         self._destroy(*self._ended)
 
     def _attempt(self, act: Callable[..., None], *arguments: object) -> None:
@@ -299,7 +305,7 @@ class Shim:
     # time
 
     def _patience(self) -> float:
-        return max(0.0, min(_LOOK_SECONDS, self._seconds_left()))
+        return max(0.0, min(_LOOK_CLOSELY_SECONDS if self._memory else _LOOK_SECONDS, self._seconds_left()))
 
     def _seconds_left(self) -> float:
         clock = self._facts.clock
@@ -322,6 +328,19 @@ class Shim:
         elif not wanted and self._seen.state is RuntimeState.FROZEN:
             self._cgroup.thaw()
             self._become(RuntimeState.READY)
+
+    def _look_at_memory(self) -> None:
+        """A room that stands still at its limit loses its largest process, as it would have by the kernel had that found nothing to give back."""
+        now = self._facts.clock.boottime()
+        if self._seen.state is not RuntimeState.READY or now - self._memory_at < _LOOK_CLOSELY_SECONDS:
+            return
+        memory, before = self._cgroup.memory(), self._memory
+        self._memory, self._memory_at = (memory if memory.is_at_the_limit else None), now
+        is_thrashing = before is not None and thrashing.is_thrashing(before, memory)
+        if is_thrashing and self._thrashed and (largest := processes.largest(self._cgroup.processes())) is not None:
+            with suppress(ProcessLookupError):
+                os.kill(largest, signal.SIGKILL)
+        self._thrashed = is_thrashing
 
     # saying
 

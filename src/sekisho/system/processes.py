@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,6 +22,15 @@ def end(pid: int, started: str) -> None:
         os.kill(pid, signal.SIGKILL)
     with suppress(ChildProcessError):
         os.waitpid(pid, 0)
+
+
+def largest(pids: Iterable[int]) -> int | None:
+    """The one that the kernel would kill first for its memory (proc(5), oom_score); None if all are gone."""
+    scores = {}
+    for pid in pids:
+        with suppress(OSError, ValueError):
+            scores[pid] = int(Path(f"/proc/{pid}/oom_score").read_text(encoding="ascii"))
+    return max(scores, key=lambda pid: scores[pid], default=None)
 
 
 def reap() -> None:
