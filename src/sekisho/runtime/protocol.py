@@ -76,6 +76,7 @@ class SessionSpec:
     noexec: tuple[str, ...] = ()
     trust: str = ""  # PEM of certificate authorities that the room trusts besides the image's own
     language: str = "C.UTF-8"
+    kinds: tuple[str, ...] = ("terminal",)  # values of model.room.Kind: what the room is shown as
 
 
 @dataclass(frozen=True, slots=True)

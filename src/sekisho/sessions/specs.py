@@ -43,6 +43,7 @@ def session_spec(room: Room, grant: Request, making: Making) -> SessionSpec:
         ports=tuple(sorted({rule.port for rule in room.egress} - _OWN_PORTS)),
         noexec=room.noexec,
         trust=making.trust,
+        kinds=tuple(kind.value for kind in room.kinds),
     )
 
 
