@@ -17,6 +17,7 @@ from sekisho.runtime.protocol import OpenKind
 from sekisho.runtime.seccomp import profile
 from sekisho.staging.stager import run_stager
 from sekisho.system.clock import SystemClock
+from sekisho.system.seccomp_filter import compile_filter
 
 
 def main() -> None:
@@ -26,11 +27,13 @@ def main() -> None:
     paths = AgentPaths(instance, Path("/run") / f"sekisho-{instance}", folder)
     paths.run.mkdir(mode=0o711, exist_ok=True)
     spool = FileSpool(folder / "spool", producer="agent", limit_bytes=1 << 24, limit_seconds=3600, clock=clock)
+    filter_ = profile(platform.machine())
     facts = KeeperFacts(
         paths=paths,
         images=ImageMounts(files=images, mounts=paths.images),
         runtime=runtime,
-        seccomp=profile(platform.machine()),
+        seccomp=filter_,
+        filter_program=compile_filter(filter_),
         stager=run_stager,
         clock=clock,
         memory_bytes=6 << 30,

@@ -26,6 +26,7 @@ from sekisho.runtime.seccomp import profile
 from sekisho.staging.stager import run_stager
 from sekisho.system import kernel
 from sekisho.system.clock import SystemClock
+from sekisho.system.seccomp_filter import compile_filter
 
 SPOOL_LIMIT_BYTES = 64 << 20
 SPOOL_LIMIT_SECONDS = 3600.0  # the agent's events are of what happened already: they are kept long rather than refused
@@ -40,11 +41,13 @@ def main() -> None:
     clock = SystemClock()
     paths = AgentPaths(told["instance"], Path(told["run"]), Path(told["state"]) / "agent")
     spool = FileSpool(Path(told["spool"]), producer="agent", limit_bytes=SPOOL_LIMIT_BYTES, limit_seconds=SPOOL_LIMIT_SECONDS, clock=clock)
+    filter_ = profile(platform.machine())
     facts = KeeperFacts(
         paths=paths,
         images=ImageMounts(files=Path(told["images"]), mounts=paths.images),
         runtime=told["runtime"],
-        seccomp=profile(platform.machine()),
+        seccomp=filter_,
+        filter_program=compile_filter(filter_),
         stager=run_stager,
         clock=clock,
         memory_bytes=int(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * told["memory_share"]),

@@ -9,9 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from sekisho.model.room import Kind
+from sekisho.runtime import screen
 from sekisho.runtime.uids import PERSON, SIZE
 
 HOME = "/home/operator"
+DESKTOP = "/usr/lib/sekisho/desktop"  # of an image that has one: starts the window manager and what belongs to it
 WRITABLE = ("/data", "/home", "/tmp")  # noqa: S108  the room's own folders
 
 _HIDDEN = ("acpi", "asound", "bootconfig", "buddyinfo", "bus", "cgroups", "cmdline", "config.gz", "consoles", "crypto", "devices", "diskstats", "dma",
@@ -20,6 +23,13 @@ _HIDDEN = ("acpi", "asound", "bootconfig", "buddyinfo", "bus", "cgroups", "cmdli
            "partitions", "pressure", "sched_debug", "schedstat", "scsi", "slabinfo", "softirqs", "swaps", "sysrq-trigger", "timer_list",
            "timer_stats", "vmallocinfo", "zoneinfo")  # fmt: skip
 _READ_ONLY = ("sys", "tty")
+_OOM_SCORE = 500  # when memory is used up, a program of the room goes before the session's screen and stager do
+
+# A desktop starts again, as a shell does; it writes to a terminal that may have no reader.
+_DESKTOP = f"""while :; do
+  {DESKTOP} < /dev/null > /dev/null 2>&1
+  sleep 1
+done"""
 
 # A shell that the person may leave at any time without losing the room: only *leave*, or the end of the grant, ends it.
 _SHELL = """while :; do
@@ -42,6 +52,11 @@ class BundleFacts:
     language: str
     seccomp: Mapping[str, object]
     has_trust: bool
+    kinds: tuple[str, ...] = (Kind.TERMINAL,)
+
+    @property
+    def has_screen(self) -> bool:
+        return Kind.DESKTOP in self.kinds
 
 
 def config(facts: BundleFacts) -> dict[str, object]:
@@ -81,17 +96,26 @@ def _process(facts: BundleFacts) -> dict[str, object]:
         "TERM": "xterm-256color",
         "USER": "operator",
     }
+    if facts.has_screen:
+        environment |= {"DISPLAY": screen.DISPLAY, "XAUTHORITY": screen.AUTHORITY}
     none: list[str] = []
     return {
         "terminal": True,
         "consoleSize": {"height": 24, "width": 80},
         "user": {"uid": PERSON, "gid": PERSON, "umask": 0o022},
-        "args": ["/usr/bin/tini", "-g", "--", "/bin/sh", "-c", _SHELL],
+        "args": ["/usr/bin/tini", "-g", "--", "/bin/sh", "-c", _first_program(facts)],
         "env": [f"{name}={value}" for name, value in environment.items()],
         "cwd": "/",
         "capabilities": dict.fromkeys(("bounding", "effective", "inheritable", "permitted", "ambient"), none),
         "noNewPrivileges": True,
+        "oomScoreAdj": _OOM_SCORE,
     }
+
+
+def _first_program(facts: BundleFacts) -> str:
+    if not facts.has_screen:
+        return _SHELL
+    return f"( {_DESKTOP} ) &\n{_SHELL}" if Kind.TERMINAL in facts.kinds else _DESKTOP
 
 
 def _mounts(facts: BundleFacts) -> list[dict[str, object]]:
@@ -110,6 +134,9 @@ def _mounts(facts: BundleFacts) -> list[dict[str, object]]:
     mounts += [_bind(_folder(facts.folders, name), name, ("noexec",) if name in facts.noexec else ()) for name in WRITABLE]
     files = ["resolv.conf", "hosts", "hostname"]
     mounts += [_bind(facts.folders / "etc" / name, f"/etc/{name}", ("ro", "noexec")) for name in files]
+    if facts.has_screen:
+        mounts.append(_bind(facts.folders / "screen" / "x11", screen.X_SOCKETS, ("ro", "noexec")))
+        mounts.append(_bind(facts.folders / "etc" / "xauthority", screen.AUTHORITY, ("ro", "noexec")))
     if facts.has_trust:
         mounts.append(_bind(facts.folders / "etc" / "trust.pem", "/etc/ssl/certs/ca-certificates.crt", ("ro", "noexec")))
     return mounts

@@ -44,6 +44,7 @@ class KeeperFacts:
     images: ImageMounts
     runtime: str
     seccomp: Mapping[str, object]
+    filter_program: bytes
     stager: Stager
     clock: Clock
     memory_bytes: int  # of the machine, that sessions may use together
@@ -182,6 +183,7 @@ class Keeper:
             image=image,
             runtime=facts.runtime,
             seccomp=facts.seccomp,
+            filter_program=facts.filter_program,
             stager=facts.stager,
             clock=facts.clock,
         )

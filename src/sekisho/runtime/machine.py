@@ -28,7 +28,7 @@ CAPABILITIES = {
 }  # fmt: skip
 CONTROLLERS = ("memory", "pids", "cpu", "freezer")
 _UNIFIED_CONTROLLERS = ("memory", "pids", "cpu")  # freezing is of version 2 itself
-PROGRAMS = {"mksquashfs": ("-version", "squashfs-tools"), "mmdebstrap": ("--version", "mmdebstrap")}
+PROGRAMS = {"Xtigervnc": ("-version", "tigervnc-standalone-server"), "mksquashfs": ("-version", "squashfs-tools"), "mmdebstrap": ("--version", "mmdebstrap")}
 _LANDLOCK_CREATE_RULESET, _LANDLOCK_VERSION = 444, 1
 
 _TRIALS = {

@@ -31,7 +31,7 @@ _SIGPENDING, _MSGQUEUE = 11, 12  # getrlimit(2); Python has no names for them
 # Not in the bundle: the runtime may not set limits of a process in a user namespace that root does not own, unless it has CAP_SYS_RESOURCE.
 # A core limit of 1 byte, not 0: a machine whose core_pattern is a pipe asks only whether it is 1 (core(5)), and would else keep a crashed program's memory.
 _LIMITS = {resource.RLIMIT_CORE: (1, 1), resource.RLIMIT_NOFILE: (1024, 4096), _SIGPENDING: (1024, 1024), _MSGQUEUE: (0, 0)}
-_MOUNTS = (*_FOLDERS, "dev", "root", "image", "user")
+_MOUNTS = (*_FOLDERS, "screen", "dev", "root", "image", "user")
 # OCI runtime specification, config-linux.md "Default Devices"; numbers: kernel Documentation/admin-guide/devices.txt
 _DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
 _DEVICE_LINKS = {"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2", "ptmx": "pts/ptmx"}

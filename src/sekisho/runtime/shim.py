@@ -12,18 +12,20 @@ import selectors
 import signal
 import subprocess
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sekisho.model import messages
+from sekisho.model.room import Kind
 from sekisho.model.session import EndReason
-from sekisho.runtime import bundle, container, lease, seal, thrashing
+from sekisho.runtime import bundle, container, lease, screen, seal
 from sekisho.runtime.cgroups import Cgroup, CgroupLimits, cgroup
+from sekisho.runtime.memory_watch import MemoryWatch
 from sekisho.runtime.paths import SessionPaths
 from sekisho.runtime.protocol import Changed, OpenKind, RuntimeState, SessionSeen, SessionSpec
+from sekisho.runtime.screen import Screen
 from sekisho.runtime.shim_protocol import EndAt, EndNow, Given, Hold, Renewed, ToShim, Want
-from sekisho.runtime.thrashing import MemorySeen
 from sekisho.runtime.uids import STAGER
 from sekisho.runtime.undo import destroy
 from sekisho.system import kernel, processes
@@ -32,7 +34,6 @@ from sekisho.system.files import write_whole
 from sekisho.system.packets import Channel, ChannelClosed, Listener
 
 _LOOK_SECONDS = 5.0  # at the latest: the wall clock may have been set
-_LOOK_CLOSELY_SECONDS = 1.0  # while the room's memory is used up
 _STAGED_EVERY_SECONDS = 0.2
 
 Stager = Callable[..., None]  # staging.stager.run_stager: `runtime` is below `staging` and must not know it
@@ -49,6 +50,7 @@ class ShimFacts:
     image: Path  # where the image is mounted
     runtime: str  # the OCI runtime's command
     seccomp: Mapping[str, object]
+    filter_program: bytes  # the same, compiled: for what the shim starts itself
     stager: Stager
     clock: Clock
 
@@ -80,6 +82,7 @@ class Shim:
         self._lifeline_read, self._lifeline_write = os.pipe()
         self._sockets: seal.RoomSockets | None = None
         self._master: int | None = None
+        self._screen_serves = Kind.DESKTOP not in facts.spec.kinds  # until there is one to wait for
         self._boot_deadline = facts.boot_deadline
         self._renewed_at = facts.clock.boottime()
         self._making: subprocess.Popen[bytes] | None = None
@@ -88,9 +91,7 @@ class Shim:
         self._ended: tuple[EndReason, str] | None = None
         self._report = b""
         self._told_at = 0.0
-        self._memory: MemorySeen | None = None  # as it was at the last look, if it was used up then
-        self._memory_at = 0.0
-        self._thrashed = False
+        self._memory = MemoryWatch(self._cgroup, facts.clock)
 
     def run(self) -> None:
         self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
@@ -116,11 +117,32 @@ class Shim:
         limits = facts.spec.limits
         seal.enter_namespaces()
         self._sockets = seal.open_sockets(facts.spec.ports)
-        self._cgroup.create(CgroupLimits(limits.total_bytes, limits.processes, limits.cpu), ("room", "stager"))
+        self._cgroup.create(CgroupLimits(limits.total_bytes, limits.processes, limits.cpu), ("room", "stager", "screen"))
         seal.mount_folders(facts.paths, facts.spec, facts.uid_base, facts.image)
+        if not self._screen_serves:
+            self._start_screen()
         if facts.spec.folders:
             self._start_stager()
         self._start_container()  # beside the stager: nobody is let in before both are done
+
+    def _start_screen(self) -> None:
+        facts = self._facts
+        screen.prepare(facts.paths, facts.uid_base)
+        started = screen.start(facts.paths, self._cgroup, uid_base=facts.uid_base, filter_program=facts.filter_program)
+        self._selector.register(started.news, selectors.EVENT_READ, lambda _events: self._hear_screen(started))
+        watch = os.pidfd_open(started.pid)
+        self._selector.register(watch, selectors.EVENT_READ, lambda _events: self._end(EndReason.ROOM_STOPPED, "the screen ended"))
+
+    def _hear_screen(self, started: Screen) -> None:
+        if (said := os.read(started.news, 16)) and not said.endswith(b"\n"):
+            return  # the number first, then the end of the line
+        self._selector.unregister(started.news)
+        os.close(started.news)
+        if said:
+            self._screen_serves = True
+            self._open_if_whole()
+        else:
+            self._end(EndReason.OPEN_FAILED, "the screen did not start")
 
     def _start_stager(self) -> None:
         facts = self._facts
@@ -203,6 +225,7 @@ class Shim:
                 language=facts.spec.language,
                 seccomp=facts.seccomp,
                 has_trust=bool(facts.spec.trust),
+                kinds=facts.spec.kinds,
             )
         )
         process, console = container.start(facts.runtime, facts.paths, content)
@@ -228,8 +251,8 @@ class Shim:
         self._open_if_whole()
 
     def _open_if_whole(self) -> None:
-        """Ready is a room that runs and has all its files; never one of the two."""
-        if self._staged and self._master is not None:
+        """Ready is a room that runs, has all its files, and can be seen; never a part of that."""
+        if self._staged and self._screen_serves and self._master is not None:
             seal.hand_over_data(self._facts.paths, self._facts.uid_base)
             self._become(RuntimeState.READY)
 
@@ -292,20 +315,25 @@ class Shim:
                 self._give(number, kind)
 
     def _give(self, number: int, kind: OpenKind) -> None:
-        """A terminal only while the room is ready; what egress needs as soon as the sockets are there."""
+        """What people look at only while the room is ready; what egress needs as soon as the sockets are there."""
         given = Given(number)
         descriptors: tuple[int, ...] = ()
-        if kind is OpenKind.TERMINAL and self._master is not None and self._seen.state is RuntimeState.READY:
-            descriptors = (self._master, self._lifeline_read)
-        elif kind is OpenKind.EGRESS and self._sockets is not None:
-            descriptors = (self._lifeline_read, *self._sockets.descriptors())
-            given = Given(number, tuple(self._sockets.ports))
-        self._send(given, descriptors)
+        may_look = self._seen.state is RuntimeState.READY and kind in self._facts.spec.kinds
+        with ExitStack() as stack:
+            if kind is OpenKind.EGRESS and self._sockets is not None:
+                descriptors = (self._lifeline_read, *self._sockets.descriptors())
+                given = Given(number, tuple(self._sockets.ports))
+            elif kind is OpenKind.TERMINAL and may_look and self._master is not None:
+                descriptors = (self._master, self._lifeline_read)
+            elif kind is OpenKind.DESKTOP and may_look and (end := screen.connect(self._facts.paths)) is not None:
+                stack.enter_context(end)  # sent away, and then no longer ours
+                descriptors = (end.fileno(), self._lifeline_read)
+            self._send(given, descriptors)
 
     # time
 
     def _patience(self) -> float:
-        return max(0.0, min(_LOOK_CLOSELY_SECONDS if self._memory else _LOOK_SECONDS, self._seconds_left()))
+        return max(0.0, min(_LOOK_SECONDS, self._memory.patience_seconds, self._seconds_left()))
 
     def _seconds_left(self) -> float:
         clock = self._facts.clock
@@ -330,17 +358,8 @@ class Shim:
             self._become(RuntimeState.READY)
 
     def _look_at_memory(self) -> None:
-        """A room that stands still at its limit loses its largest process, as it would have by the kernel had that found nothing to give back."""
-        now = self._facts.clock.boottime()
-        if self._seen.state is not RuntimeState.READY or now - self._memory_at < _LOOK_CLOSELY_SECONDS:
-            return
-        memory, before = self._cgroup.memory(), self._memory
-        self._memory, self._memory_at = (memory if memory.is_at_the_limit else None), now
-        is_thrashing = before is not None and thrashing.is_thrashing(before, memory)
-        if is_thrashing and self._thrashed and (largest := processes.largest(self._cgroup.processes())) is not None:
-            with suppress(ProcessLookupError):
-                os.kill(largest, signal.SIGKILL)
-        self._thrashed = is_thrashing
+        if self._seen.state is RuntimeState.READY:
+            self._memory.look()
 
     # saying
 

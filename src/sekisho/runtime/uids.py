@@ -17,6 +17,7 @@ BLOCKS = 2_000
 FOLDER = Path("/run/sekisho-uids")
 PERSON = 1_000  # within a block
 STAGER = 65_000
+SCREEN = 65_001
 
 
 def lease(owner: str, *, folder: Path = FOLDER) -> int:

@@ -12,6 +12,8 @@ from pathlib import Path
 _libc = ctypes.CDLL(None, use_errno=True)
 
 CLONE_NEWNS = 0x00020000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWNET = 0x40000000
 
@@ -19,8 +21,10 @@ MS_RDONLY = 0x1
 MS_NOSUID = 0x2
 MS_NODEV = 0x4
 MS_NOEXEC = 0x8
+MS_REMOUNT = 0x20
 MS_BIND = 0x1000
 MS_REC = 0x4000
+MS_PRIVATE = 0x40000
 MS_SLAVE = 0x80000
 
 MNT_DETACH = 2
@@ -71,6 +75,14 @@ def unmount(target: Path, *, detach: bool = False) -> None:
 def forget_propagation() -> None:
     """From here on no mount of this mount namespace is seen outside of it."""
     mount("", Path("/"), "", MS_REC | MS_SLAVE)
+
+
+def enter_root(folder: Path) -> None:
+    """pivot_root(2) to a mount point of this mount namespace; nothing of the former root can be reached any more."""
+    os.chdir(folder)
+    _check(_libc.pivot_root(b".", b"."), "pivot_root")
+    _check(_libc.umount2(b".", MNT_DETACH), "umount")
+    os.chdir("/")
 
 
 def bind_with_ids(source: Path, target: Path, user_namespace: int) -> None:

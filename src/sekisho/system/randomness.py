@@ -20,6 +20,11 @@ def identifier(prefix: str) -> str:
     return prefix + base64.b32encode(secrets.token_bytes(7)).decode().lower()[:10]
 
 
+def cookie() -> bytes:
+    """128 bits: MIT-MAGIC-COOKIE-1, between an X server and its clients."""
+    return secrets.token_bytes(16)
+
+
 def capability() -> tuple[str, str]:
     """A one-time capability: 256 bits in hex, and the SHA-256 (hex) of those bytes, which alone is registered with the agent."""
     secret = secrets.token_bytes(32)

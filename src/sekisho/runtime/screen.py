@@ -1,0 +1,141 @@
+"""The screen of a desktop room: one Xvnc for each session, between the room's X clients and whoever looks at it.
+
+It is not of the room: own uid of the session's range, own network, IPC, mount and UTS namespace, a root of its own that holds /usr and nothing else, no
+capability, our system call filter. It lives inside the session's cgroup, since what X clients draw is memory of the session. Of it the room sees one socket,
+the X server's, read-only and behind a cookie; the RFB socket is the screen's own, 0600, and is opened by the shim alone, once for each capability.
+
+Xvnc's own switches are no wall against the room (`-SendCutText=0` alone is undone by vncconfig from inside): the gateway is. They stand here all the same.
+"""
+
+import os
+import signal
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from sekisho.runtime.cgroups import Cgroup
+from sekisho.runtime.paths import SessionPaths
+from sekisho.runtime.uids import PERSON, SCREEN
+from sekisho.system import kernel, processes, randomness, seccomp_filter
+
+PROGRAM = "/usr/bin/Xtigervnc"
+DISPLAY = ":0"
+X_SOCKETS = "/tmp/.X11-unix"  # noqa: S108  where X clients look for it
+AUTHORITY = "/run/xauthority"  # the cookie, in the room
+_BYTES = 1 << 20  # of the folder: two sockets, a lock, a compiled keymap
+_GEOMETRY = "1440x900"  # until somebody looks, whose window then says it
+_EVERY_FAMILY = b"\xff\xff"  # Xau(3): FamilyWild
+_COOKIE_KIND = b"MIT-MAGIC-COOKIE-1"
+_NAMESPACES = kernel.CLONE_NEWNS | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
+_LINKS = {"bin": "usr/bin", "lib": "usr/lib", "lib64": "usr/lib64"}
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """A screen that was started. `news` becomes readable when it serves (a display number, then end-of-file) or is dead (end-of-file alone)."""
+
+    pid: int
+    news: int
+
+
+def prepare(paths: SessionPaths, uid_base: int) -> None:
+    """What screen and room meet in: the folder of the X socket, the cookie for both. In the shim, before either is started."""
+    folder = paths.folder / "screen"
+    folder.mkdir()
+    kernel.mount("sekisho", folder, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC, f"size={_BYTES},nr_inodes=64,mode=0755")
+    cookie = render_authority(randomness.cookie())
+    for name in ("x11", "own", "root", "tmp"):
+        (folder / name).mkdir(mode=0o755 if name == "x11" else 0o700)
+        os.chown(folder / name, uid_base + SCREEN, uid_base + SCREEN)
+    _write_private(folder / "own" / "authority", cookie, uid_base + SCREEN)
+    _write_private(paths.folder / "etc" / "xauthority", cookie, uid_base + PERSON)
+    (paths.folder / "tmp" / "tmp" / ".X11-unix").mkdir()
+    (paths.folder / "tmp" / "run" / "xauthority").touch()
+
+
+def render_authority(cookie: bytes) -> bytes:
+    """One entry of an Xauthority file, for every display: Xau(3), fields with 16-bit lengths, big-endian."""
+    return _EVERY_FAMILY + b"".join(len(field).to_bytes(2, "big") + field for field in (b"", b"", _COOKIE_KIND, cookie))
+
+
+def start(paths: SessionPaths, group: Cgroup, *, uid_base: int, filter_program: bytes) -> Screen:
+    """Fork it. Raises OSError where there is no Xvnc."""
+    if not Path(PROGRAM).exists():
+        raise OSError(f"{PROGRAM} is not installed: a room with a desktop needs it")
+    news, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            _be_screen(paths, group, uid=uid_base + SCREEN, write=write, filter_program=filter_program)
+        finally:
+            os._exit(1)
+    os.close(write)
+    return Screen(child, news)
+
+
+def connect(paths: SessionPaths) -> socket.socket | None:
+    """A connection of its own to the RFB server; None if it takes none now. Never waits: whoever stopped the screen must not stop the shim."""
+    end = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    end.setblocking(False)
+    try:
+        end.connect(str(paths.folder / "screen" / "own" / "rfb"))
+    except OSError:
+        end.close()
+        return None
+    return end
+
+
+def _be_screen(paths: SessionPaths, group: Cgroup, *, uid: int, write: int, filter_program: bytes) -> None:
+    """In the child: into the session's cgroup first, then out of everything else."""
+    group.enter("screen", os.getpid())
+    processes.keep_descriptors({write})
+    nowhere = os.open("/dev/null", os.O_RDWR)
+    for number in range(3):
+        os.dup2(nowhere, number)
+    os.setsid()
+    kernel.unshare(_NAMESPACES)
+    _enter_root(paths)
+    os.set_inheritable(write, True)
+    kernel.become(uid)
+    kernel.die_with_parent(signal.SIGKILL)
+    seccomp_filter.hold_to(filter_program)
+    os.execve(PROGRAM, command(write), {"PATH": "/usr/bin"})  # noqa: S606  no shell, on purpose
+
+
+def command(write: int) -> list[str]:
+    """Xvnc(1), Xserver(1). `write` is told the display's number once it serves."""
+    return [
+        "Xvnc", DISPLAY, "-geometry", _GEOMETRY, "-depth", "24", "-dpi", "96", "-displayfd", str(write), "-noreset",
+        "-auth", "/own/authority", "-nolisten", "tcp", "-nolisten", "local",
+        "-rfbunixpath", "/own/rfb", "-rfbunixmode", "0600", "-rfbport", "-1", "-SecurityTypes", "None", "-AlwaysShared",
+        "-SendCutText=0", "-SendPrimary=0", "-SetPrimary=0", "-AllowOverride=", "-desktop", "room", "-FrameRate", "60",
+    ]  # fmt: skip
+
+
+def _enter_root(paths: SessionPaths) -> None:
+    """A root with /usr, read-only, the room's own device files, and the screen's three folders; the machine's own is let go of."""
+    folder = paths.folder / "screen"
+    root = folder / "root"
+    kernel.mount("", Path("/"), "", kernel.MS_REC | kernel.MS_PRIVATE)
+    kernel.mount("sekisho", root, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "size=64k,nr_inodes=32,mode=0755")
+    for name, source in {"usr": Path("/usr"), "dev": paths.folder / "dev", "own": folder / "own", "tmp": folder / "tmp"}.items():
+        (root / name).mkdir()
+        kernel.mount(str(source), root / name, "", kernel.MS_BIND)
+    for name in ("usr", "dev"):
+        kernel.mount("", root / name, "", kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | kernel.MS_NOSUID)
+    (root / "tmp" / ".X11-unix").mkdir()
+    kernel.mount(str(folder / "x11"), root / "tmp" / ".X11-unix", "", kernel.MS_BIND)
+    for name, target in _LINKS.items():
+        if Path(root / target).exists():
+            (root / name).symlink_to(target)
+    kernel.enter_root(root)
+    kernel.mount("", Path("/"), "", kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | kernel.MS_NOSUID | kernel.MS_NODEV)
+
+
+def _write_private(path: Path, content: bytes, uid: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o400)
+    try:
+        os.write(descriptor, content)
+        os.fchown(descriptor, uid, uid)
+    finally:
+        os.close(descriptor)
