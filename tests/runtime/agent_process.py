@@ -40,7 +40,9 @@ def main() -> None:
         uid_folder=Path("/run/sekisho-uids"),
     )
     keeper = Keeper(facts, Journal(paths, spool, clock.now))
-    Agent(AgentFacts(paths, 0, {0: OpenKind(sys.argv[5])}, clock), keeper=keeper, shipper=Shipper(spool, folder / "nobody.sock", clock)).run()
+    Agent(
+        AgentFacts(paths, 0, {0: frozenset({OpenKind.DESKTOP, OpenKind.TERMINAL})}, clock), keeper=keeper, shipper=Shipper(spool, folder / "nobody.sock", clock)
+    ).run()
 
 
 if __name__ == "__main__":

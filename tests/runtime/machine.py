@@ -75,7 +75,6 @@ class Machine:
     folder: Path
     runtime: str = "runc"
     instance: str = field(default_factory=lambda: "t" + secrets.token_hex(3))
-    kind: OpenKind = OpenKind.TERMINAL
     process: subprocess.Popen[bytes] | None = None
     channel: Channel | None = None
     seen: dict[str, SessionSeen] = field(default_factory=dict)
@@ -97,7 +96,6 @@ class Machine:
                 self.instance,
                 str(DEFAULT_CACHE),
                 self.runtime,
-                self.kind.value,
             ],
             env={**os.environ, "PYTHONPATH": source},
         )
@@ -184,9 +182,9 @@ class Machine:
             found |= {each.session: each for each in page.sessions}
         return found
 
-    def open(self, session: str, kind: OpenKind | None = None) -> tuple[Opened, tuple[int, ...]] | Failed:
+    def open(self, session: str, kind: OpenKind = OpenKind.TERMINAL) -> tuple[Opened, tuple[int, ...]] | Failed:
         secret = secrets.token_bytes(32)
-        self.ask(Register(0, hashlib.sha256(secret).hexdigest(), session, kind or self.kind, "hanako", time.time() + 20))
+        self.ask(Register(0, hashlib.sha256(secret).hexdigest(), session, kind, "hanako", time.time() + 20))
         return self.show(secret.hex())
 
     def show(self, capability: str) -> tuple[Opened, tuple[int, ...]] | Failed:

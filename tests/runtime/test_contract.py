@@ -192,7 +192,7 @@ def test_a_capability_opens_once_and_only_its_own_kind(agent: Machine):
 def test_a_capability_outlives_its_session_and_opens_nothing(agent: Machine):
     """It was shown after the session was forgotten, and the agent died of it."""
     session, secret = agent.ready(), secrets.token_bytes(32)
-    agent.ask(Register(0, hashlib.sha256(secret).hexdigest(), session, agent.kind, "hanako", time.time() + 20))
+    agent.ask(Register(0, hashlib.sha256(secret).hexdigest(), session, OpenKind.TERMINAL, "hanako", time.time() + 20))
     agent.end(session)
     agent.ask(Forget(0, session))
     answer = agent.show(secret.hex())

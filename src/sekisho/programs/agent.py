@@ -53,7 +53,7 @@ def main() -> None:
         memory_bytes=int(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * told["memory_share"]),
         uid_folder=uids.FOLDER,
     )
-    openers = {told["gateway"]: OpenKind.TERMINAL, told["egress"]: OpenKind.EGRESS}
+    openers = {told["gateway"]: frozenset({OpenKind.DESKTOP, OpenKind.TERMINAL}), told["egress"]: frozenset({OpenKind.EGRESS})}
     keeper = Keeper(facts, Journal(paths, spool, clock.now))
     agent = Agent(AgentFacts(paths, told["control"], openers, clock), keeper=keeper, shipper=Shipper(spool, Path(told["audit"]), clock))
     facts.images.release()

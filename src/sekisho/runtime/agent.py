@@ -9,7 +9,6 @@ for anything; what there is to say about it is said from the journal.
 import os
 import selectors
 import signal
-from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -51,7 +50,7 @@ from sekisho.system.clock import Clock
 from sekisho.system.packets import Channel, ChannelClosed, Listener
 
 _TICK_SECONDS = 1.0
-_OPENERS_LIMIT = 128  # connections of one kind: nobody but the agent may use up its descriptors
+_OPENERS_LIMIT = 128  # connections of one uid: nobody but the agent may use up its descriptors
 
 Order = Create | End | Extend | Freeze | Thaw | Renew | Register | List | Forget
 
@@ -75,7 +74,7 @@ class Shipping(Protocol):
 class AgentFacts:
     paths: AgentPaths
     control_uid: int
-    openers: Mapping[int, OpenKind]  # uid -> the one kind it may open
+    openers: Mapping[int, frozenset[OpenKind]]  # uid -> the kinds that it may open
     clock: Clock
 
 
@@ -90,7 +89,7 @@ class Agent:
         self._control_listener = Listener(facts.paths.run / "agent.sock", mode=0o666)
         self._open_listener = Listener(facts.paths.run / "open.sock", mode=0o666)
         self._renewed_at = float("-inf")  # nothing opens before control has spoken
-        self._openers: dict[Channel, OpenKind] = {}
+        self._openers: set[Channel] = set()
         self._opening: dict[int, tuple[Channel, Open, OpenKind, str]] = {}
         self._number = 0
         self._stopping = False
@@ -229,44 +228,45 @@ class Agent:
         channel = self._open_listener.accept()
         if channel is None:
             return
-        kind = self._facts.openers.get(channel.peer.uid)
-        if kind is None or Counter(self._openers.values())[kind] >= _OPENERS_LIMIT:
+        uid = channel.peer.uid
+        kinds = self._facts.openers.get(uid)
+        if kinds is None or sum(each.peer.uid == uid for each in self._openers) >= _OPENERS_LIMIT:
             channel.close()
             return
-        self._openers[channel] = kind
-        self._selector.register(channel, selectors.EVENT_READ, lambda events: self._hear_opener(channel, kind, events))
+        self._openers.add(channel)
+        self._selector.register(channel, selectors.EVENT_READ, lambda events: self._hear_opener(channel, kinds, events))
 
     def _drop_opener(self, channel: Channel) -> None:
         self._opening = {number: waiting for number, waiting in self._opening.items() if waiting[0] is not channel}
         with suppress(KeyError, ValueError):  # dropped already, in this very round
             self._selector.unregister(channel)
-        self._openers.pop(channel, None)
+        self._openers.discard(channel)
         channel.close()
 
-    def _hear_opener(self, channel: Channel, kind: OpenKind, events: int) -> None:
+    def _hear_opener(self, channel: Channel, kinds: frozenset[OpenKind], events: int) -> None:
         try:
             if events & selectors.EVENT_WRITE:
                 channel.flush()
             while (packet := channel.receive()) is not None:
                 _close(packet[1])
-                self._open(channel, kind, messages.parse(packet[0], ToOpener))
+                self._open(channel, kinds, messages.parse(packet[0], ToOpener))
             writing = selectors.EVENT_WRITE if channel.is_waiting_to_write else 0
-            self._selector.modify(channel, selectors.EVENT_READ | writing, lambda again: self._hear_opener(channel, kind, again))
+            self._selector.modify(channel, selectors.EVENT_READ | writing, lambda again: self._hear_opener(channel, kinds, again))
         except (ChannelClosed, MalformedMessage):
             self._drop_opener(channel)
 
-    def _open(self, channel: Channel, kind: OpenKind, order: Open) -> None:
+    def _open(self, channel: Channel, kinds: frozenset[OpenKind], order: Open) -> None:
         """A capability is used up by the first who shows it, whatever comes of it."""
-        session = self._capabilities.redeem(order.capability, kind, now=self._facts.clock.now().timestamp())
-        if session is None:
+        registered = self._capabilities.redeem(order.capability, kinds, now=self._facts.clock.now().timestamp())
+        if registered is None:
             channel.send(messages.render(Failed(order.number, "capability-refused", "this capability is unknown, used, expired or of another kind")))
             return
         if not lease.may_open(renewed_at=self._renewed_at, now=self._facts.clock.boottime()):
             channel.send(messages.render(Failed(order.number, "lease-lost", "control has not renewed the lease, so nothing opens")))
             return
         self._number += 1
-        self._opening[self._number] = (channel, order, kind, session)
-        if not self._is_told(session, Want(self._number, kind)):
+        self._opening[self._number] = (channel, order, registered.kind, registered.session)
+        if not self._is_told(registered.session, Want(self._number, registered.kind)):
             del self._opening[self._number]
             channel.send(messages.render(Failed(order.number, "not-ready", "the session is over or its shim is away")))
 

@@ -1,7 +1,8 @@
-"""One-time capabilities: registered by their SHA-256, redeemed once by who shows the secret, for the one kind that this asker may open.
+"""One-time capabilities: registered by their SHA-256, redeemed once by who shows the secret, for a kind that this asker may open.
 Held in memory only: a restart forgets them all."""
 
 import hashlib
+from collections.abc import Collection
 
 from sekisho.model.errors import Trouble
 from sekisho.runtime.protocol import CAPABILITY_BYTES, OpenKind, Register
@@ -19,8 +20,8 @@ class Capabilities:
             raise Trouble("too-many-capabilities", f"{_LIMIT} capabilities wait to be redeemed")
         self._waiting[order.capability_sha256] = order
 
-    def redeem(self, capability: str, kind: OpenKind, *, now: float) -> str | None:
-        """The session it opens, or None. Used up either way."""
+    def redeem(self, capability: str, kinds: Collection[OpenKind], *, now: float) -> Register | None:
+        """What it opens, or None. Used up either way."""
         try:
             secret = bytes.fromhex(capability)
         except ValueError:
@@ -28,4 +29,4 @@ class Capabilities:
         if len(secret) != CAPABILITY_BYTES:
             return None
         order = self._waiting.pop(hashlib.sha256(secret).hexdigest(), None)
-        return order.session if order is not None and order.kind is kind and order.expires_at > now else None
+        return order if order is not None and order.kind in kinds and order.expires_at > now else None
