@@ -30,7 +30,7 @@ ROOM = """
 title = "Campaign data"
 description = "Last week's exports"
 image = "terminal"
-kind = ["terminal"]
+kind = ["desktop", "terminal"]
 
 [access]
 people = ["group:marketing"]
@@ -176,9 +176,9 @@ class House:
             tx.execute(update(tables.sign_ins).where(tables.sign_ins.c.person == person).values(ended_at=self.clock.now()))
         self.nudge()
 
-    def ticket(self, session: str = "s-one", *, person: str = "hanako", address: str = "10.0.0.7", seconds: float = 30) -> str:
+    def ticket(self, session: str = "s-one", *, person: str = "hanako", address: str = "10.0.0.7", kind: str = "terminal", seconds: float = 30) -> str:
         secret = randomness.token()
-        row = {"session": session, "person": person, "kind": "terminal", "address": address, "sign_in": f"si-{person}"}
+        row = {"session": session, "person": person, "kind": kind, "address": address, "sign_in": f"si-{person}"}
         with self.store.writing() as tx:
             expires_at = self.clock.now() + timedelta(seconds=seconds)
             tx.execute(insert(tables.tickets).values(fingerprint=randomness.fingerprint(secret), expires_at=expires_at, **row))
@@ -241,9 +241,9 @@ class House:
         """A refusal is an event too: now something waits for the log."""
         assert isinstance(await self.gateway.redeem("no such ticket"), Refused)
 
-    async def enters(self, session: str = "s-one", **ticket: Any) -> Any:
+    async def enters(self, session: str = "s-one", *, kind: str = "terminal", **ticket: Any) -> Any:
         """Somebody is let in; gives what the gateway was told."""
-        return await self.gateway.redeem(self.ticket(session, **ticket))
+        return await self.gateway.redeem(self.ticket(session, kind=kind, **ticket), kind=kind)
 
 
 def _fresh_store(folder: Path) -> Store:

@@ -226,6 +226,9 @@ class FakeGateway:
     async def recheck(self, connection: str, *, address: str = "10.0.0.7") -> Any:
         return await self._line.ask(lambda number: doorway.Recheck(number, connection, address))
 
+    async def paste(self, connection: str, *, characters: int = 3, size_bytes: int = 9, address: str = "10.0.0.7") -> Any:
+        return await self._line.ask(lambda number: doorway.Paste(number, connection, address, characters, size_bytes), seconds=12.0)
+
     def say(self, message: doorway.Closed | doorway.Alive) -> None:
         self._line._send(messages.render(message))
 

@@ -27,7 +27,7 @@ def test_a_grant_in_force_becomes_a_ready_session_with_its_files_ports_and_names
         assert (spec.session, spec.request, spec.person, spec.room, spec.image, spec.trust) == (session, "r-one", "hanako", "campaign", IMAGE, "PEM")
         assert spec.folders == (FolderWanted(str(tmp_path / "exports" / "campaign"), "/data"),)
         assert spec.ports == (443, 8443)
-        assert spec.kinds == ("terminal",)
+        assert spec.kinds == ("desktop", "terminal")
         assert spec.ends_at == house.row("requests", "r-one").ends_at.timestamp()
         served = house.egress.served[session]
         assert [(rule.name, rule.port, rule.wildcard) for rule in served.rules] == [("www.example.com", 443, False), ("example.org", 8443, True)]

@@ -36,6 +36,22 @@ def test_a_good_ticket_lets_in_once_the_log_has_it_with_a_capability_of_the_agen
     in_house(tmp_path, story)
 
 
+def test_a_desktop_is_opened_by_a_capability_of_that_kind_and_leaving_it_is_told_as_of_a_desktop(tmp_path: Path) -> None:
+    async def story(house: House) -> None:
+        house.grant()
+        await house.ready()
+        admitted = await house.enters(kind="desktop")
+        assert isinstance(admitted, Admitted)
+        assert house.agent.registered[-1].kind is OpenKind.DESKTOP
+        assert house.events("connection.opened")[0]["channel"] == "desktop"
+        assert isinstance(await house.gateway.redeem(admitted.again, kind="desktop"), Admitted)
+        house.gateway.say(Closed(admitted.connection, "left", 1, 2, left=True))
+        await house.sees("destroyed")
+        assert house.events("grant.ended")[0]["channel"] == "desktop"
+
+    in_house(tmp_path, story)
+
+
 def test_the_ticket_to_come_again_works_once_and_from_the_same_address_only(tmp_path: Path) -> None:
     async def story(house: House) -> None:
         house.grant()
@@ -74,6 +90,10 @@ def _of_another(house: House) -> str:
     return house.ticket(person="taro")
 
 
+def _for_a_page(house: House) -> str:
+    return house.ticket(kind="page")
+
+
 def _frozen(house: House) -> str:
     house.set_state("frozen")
     return house.ticket()
@@ -88,6 +108,7 @@ def _frozen(house: House) -> str:
         (House.ticket, "10.0.0.8", "terminal", Reason.TICKET_USED_OR_OLD),
         (House.ticket, "not an address", "terminal", Reason.TICKET_USED_OR_OLD),
         (House.ticket, "10.0.0.7", "desktop", Reason.TICKET_USED_OR_OLD),
+        (_for_a_page, "10.0.0.7", "page", Reason.KIND_NOT_OFFERED),
         (_out_of_place, "192.0.2.1", "terminal", Reason.OUTSIDE_PLACE),
         (_not_signed_in, "10.0.0.7", "terminal", Reason.NOT_SIGNED_IN),
         (_expired_sign_in, "10.0.0.7", "terminal", Reason.NOT_SIGNED_IN),

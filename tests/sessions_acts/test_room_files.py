@@ -109,6 +109,18 @@ def test_the_least_file_allows_nobody_and_nothing():
     assert room.access.people == room.access.places == room.approval.by == room.egress == room.files == ()
 
 
+@pytest.mark.parametrize(
+    ("written", "kinds"),
+    [
+        ('["desktop"]', (Kind.DESKTOP,)),
+        ('["terminal", "desktop"]', (Kind.DESKTOP, Kind.TERMINAL)),
+        ('["terminal", "terminal"]', (Kind.TERMINAL,)),
+    ],
+)
+def test_kinds_are_offered_once_each_the_desktop_first_however_they_are_written(written: str, kinds: tuple[Kind, ...]):
+    assert parse_room(_swap('["terminal"]', written), name="campaign").kinds == kinds
+
+
 def _swap(old: str, new: str) -> str:
     assert FULL.count(old) >= 1
     return FULL.replace(old, new, 1)
@@ -125,8 +137,8 @@ _WRONG: list[tuple[str, str, int, str, str, str]] = [
     ("no title", _swap('title  = "Campaign data"', ""), 1, "nothing", "title", ""),
     ("an empty title", _swap('"Campaign data"', '""'), 2, '""', "1 at least", ""),
     ("a title with an escape", _swap('"Campaign data"', '"a\\u001b[2J"'), 2, "", "one line", "control"),
-    ("a kind to come", _swap('["terminal"]', '["terminal", "desktop"]'), 5, '"desktop"', "one of: terminal", "not offered yet"),
-    ("a kind of nothing", _swap('["terminal"]', '["teleport"]'), 5, '"teleport"', "one of: terminal", ""),
+    ("a kind to come", _swap('["terminal"]', '["terminal", "tunnel"]'), 5, '"tunnel"', "one of: desktop, terminal", "not offered yet"),
+    ("a kind of nothing", _swap('["terminal"]', '["teleport"]'), 5, '"teleport"', "one of: desktop, terminal", ""),
     ("no kind", _swap('["terminal"]', "[]"), 5, "an empty list", "1 at least", ""),
     ("a kind that is no list", _swap('["terminal"]', '"terminal"'), 5, '"terminal"', "a list", ""),
     ("an image with a path", _swap('image  = "terminal"', 'image = "../terminal"'), 4, '"../terminal"', "text like", ""),
@@ -147,7 +159,7 @@ _WRONG: list[tuple[str, str, int, str, str, str]] = [
     ("approved by half", _swap("needed   = 2", "needed = 1.5"), 16, "1.5", "a whole number", ""),
     ("a pattern that is none", _swap(r"MKT-\d+", "MKT-(\\d+"), 18, "", "a regular expression", ""),
     ("a pattern that takes for ever", _swap(r"MKT-\d+", r"(\w+)*X"), 18, "", "simple", "repeats"),
-    ("clipboard out", _swap("out = false", "out = true"), 22, "true", "false", "only pixels"),
+    ("clipboard out", _swap("out = false", "out = true"), 22, "true", "false", "nothing leaves a room by clipboard"),
     ("files from a bucket", _swap('"file:campaign-exports/2026/"', '"s3://bucket/x"'), 25, '"s3://bucket/x"', "file:NAME/folder", ""),
     ("files from above", _swap("2026/", "../../etc"), 25, "", "inside the source", ".."),
     ("files to elsewhere", _swap('to   = "/data"\n', 'to = "/etc"\n'), 26, '"/etc"', "text like", ""),

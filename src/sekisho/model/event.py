@@ -50,6 +50,9 @@ class EventKind(StrEnum):
     CONNECTION_OPENED = "connection.opened"
     CONNECTION_CUT = "connection.cut"
     CONNECTION_CLOSED = "connection.closed"
+    # clipboard
+    CLIPBOARD_PASTED = "clipboard.pasted"  # text was let in: how much, never what
+    PASTE_REFUSED = "paste.refused"  # also after clipboard.pasted: it was not let in after all, for this reason
     # egress
     NAME_REACHED = "name.reached"
     NAME_CLOSED = "name.closed"

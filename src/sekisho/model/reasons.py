@@ -61,6 +61,11 @@ class Reason(StrEnum):
     LOG_UNAVAILABLE = "log-unavailable"
     CONTROL_UNAVAILABLE = "control-unavailable"
     DECISION_FAILED = "decision-failed"  # the decision itself raised: refused
+    # pasting
+    PASTE_NOT_ALLOWED = "paste-not-allowed"
+    PASTE_TOO_LONG = "paste-too-long"
+    PASTE_EMPTY = "paste-empty"
+    PASTE_TOO_OFTEN = "paste-too-often"
     # egress
     NAME_NOT_LISTED = "name-not-listed"
     NAME_NOT_CANONICAL = "name-not-canonical"
@@ -125,6 +130,10 @@ SENTENCES: Mapping[Reason, str] = {
     Reason.LOG_UNAVAILABLE: "The audit log cannot be written, so nothing opens. Tell an administrator.",
     Reason.CONTROL_UNAVAILABLE: "The controller does not answer, so nothing opens. Try again in a minute.",
     Reason.DECISION_FAILED: "The decision could not be made, so it is a refusal. Tell an administrator.",
+    Reason.PASTE_NOT_ALLOWED: "Nothing may be pasted into {room}.",
+    Reason.PASTE_TOO_LONG: "One paste may have at most {most} bytes of UTF-8; this one has {found}. Paste it in parts.",
+    Reason.PASTE_EMPTY: "There is no text to paste.",
+    Reason.PASTE_TOO_OFTEN: "More than {most} pastes within {wait}. Wait a little and paste again.",
     Reason.NAME_NOT_LISTED: "{name} is not among the names this room may reach.",
     Reason.NAME_NOT_CANONICAL: "This is not a host name that can be listed.",
     Reason.PORT_NOT_LISTED: "{name} is listed, but not with port {port}.",

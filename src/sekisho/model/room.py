@@ -8,7 +8,7 @@ from sekisho.model.hostname import HostName
 
 
 class Kind(StrEnum):
-    """How a room is shown."""
+    """How a room is shown. In the order in which they are offered."""
 
     DESKTOP = "desktop"
     TERMINAL = "terminal"

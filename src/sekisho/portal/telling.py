@@ -49,6 +49,7 @@ def _facts(fields: Mapping[str, Any], words: Catalogue) -> dict[str, str]:
     return facts | {
         "by": str(fields.get("by") or words.say("log-by.system")),
         "person": str(known.get("person") or fields.get("by") or _NOTHING),
+        "characters": str(known.get("characters", _NOTHING)),
         "name": str(known.get("name") or known.get("host") or _NOTHING),
         "refusal": _refusal(reason, known, words),
         "ending": wording.show_ending(reason, words=words) or _NOTHING,

@@ -7,7 +7,7 @@ extensions are said unasked: to the gateway that holds the connection, or to all
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -19,12 +19,13 @@ from sekisho.model.reasons import Reason
 from sekisho.model.room import Place
 from sekisho.policy.verdict import Deny
 from sekisho.runtime.protocol import OpenKind
-from sekisho.sessions import entering
+from sekisho.sessions import entering, pasting
 from sekisho.sessions.agent_client import AgentClient, AgentRefused
-from sekisho.sessions.doorway import Alive, Closed, Cut, Extended, FromGateway, FromPortal, Nudge, Recheck, Redeem, Refused
+from sekisho.sessions.doorway import Alive, Closed, Cut, Extended, FromGateway, FromPortal, Nudge, Paste, Pasted, Recheck, Redeem, Refused
 from sekisho.sessions.entering import Admission
 from sekisho.sessions.line import Away
 from sekisho.sessions.log_watch import LogWatch
+from sekisho.sessions.presence import refused
 from sekisho.store.database import Store
 from sekisho.store.refusals import Tally
 from sekisho.system import randomness
@@ -34,7 +35,7 @@ from sekisho.system.packets import Channel, ChannelClosed, Listener
 PORTAL, GATEWAY = "portal", "gateway"
 LOG_SECONDS = 5.0
 CAPABILITY_SECONDS = 10.0
-_REDEEMING_LIMIT = 256
+_WAITING_LIMIT = 256
 _FAMILIES: Mapping[str, tuple[type[Any], ...]] = {PORTAL: FromPortal, GATEWAY: FromGateway}
 _log = logging.getLogger(__name__)
 
@@ -68,7 +69,10 @@ class DoorwayServer:
         self._facts = facts
         self._tally = Tally()
         self._peers: set[_Peer] = set()
+        self._recent_pastes = pasting.Recent()
+        self._paste_tally = Tally()
         self._redeeming: set[asyncio.Task[None]] = set()
+        self._pasting: set[asyncio.Task[None]] = set()
 
     async def serve(self, path: Path) -> None:
         """Listen until cancelled."""
@@ -79,7 +83,7 @@ class DoorwayServer:
         finally:
             loop.remove_reader(listener.fileno())
             listener.close()
-            for task in self._redeeming:
+            for task in (*self._redeeming, *self._pasting):
                 task.cancel()
             for peer in [*self._peers]:
                 self._drop(peer)
@@ -158,7 +162,7 @@ class DoorwayServer:
         self._watch_writing(peer)
         return True
 
-    def _hear(self, peer: _Peer, message: Nudge | Redeem | Recheck | Closed | Alive) -> None:
+    def _hear(self, peer: _Peer, message: Nudge | Redeem | Recheck | Paste | Closed | Alive) -> None:
         try:
             self._do(peer, message)
         except Exception:  # noqa: BLE001  the door that asked: whatever was wrong, nobody comes in
@@ -167,15 +171,17 @@ class DoorwayServer:
                 self._say(peer, Refused(message.number, Reason.DECISION_FAILED))
         self._facts.kick()
 
-    def _do(self, peer: _Peer, message: Nudge | Redeem | Recheck | Closed | Alive) -> None:
+    def _do(self, peer: _Peer, message: Nudge | Redeem | Recheck | Paste | Closed | Alive) -> None:
         facts, now = self._facts, self._facts.clock.now()
         match message:
             case Nudge():
                 facts.nudge()
             case Redeem():
-                self._begin_redeeming(peer, message)
+                self._begin(self._redeeming, peer, message, self._redeem(peer, message))
             case Recheck():
                 self._say(peer, entering.recheck(facts.store, message, places=facts.places, now=now))
+            case Paste():
+                self._begin(self._pasting, peer, message, self._paste(peer, message))
             case Closed():
                 peer.holds.discard(message.connection)
                 entering.closed(facts.store, message, now=now)
@@ -192,13 +198,15 @@ class DoorwayServer:
             self._say(peer, Cut(connection, reason))
         self._facts.nudge()
 
-    def _begin_redeeming(self, peer: _Peer, ask: Redeem) -> None:
-        if len(self._redeeming) >= _REDEEMING_LIMIT:
+    def _begin(self, tasks: set[asyncio.Task[None]], peer: _Peer, ask: Redeem | Paste, work: Coroutine[Any, Any, None]) -> None:
+        """What waits for the log goes on beside everything else, up to a number."""
+        if len(tasks) >= _WAITING_LIMIT:
+            work.close()
             self._say(peer, Refused(ask.number, Reason.CONTROL_UNAVAILABLE))
             return
-        task = asyncio.get_running_loop().create_task(self._redeem(peer, ask))
-        self._redeeming.add(task)
-        task.add_done_callback(self._redeeming.discard)
+        task = asyncio.get_running_loop().create_task(work)
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
 
     async def _redeem(self, peer: _Peer, ask: Redeem) -> None:
         try:
@@ -215,7 +223,7 @@ class DoorwayServer:
     async def _let_in(self, peer: _Peer, ask: Redeem, admission: Admission) -> None:
         """The ticket was good: wait for the log, have the way opened, and look once more whether it still may be."""
         peer.holds.add(admission.connection)
-        secret, refusal = "", await self._wait_for_log(admission)
+        secret, refusal = "", await self._wait_for_log(admission.event)
         if refusal is None:
             secret, refusal = await self._register(admission)
         if refusal is None:
@@ -223,13 +231,13 @@ class DoorwayServer:
         if refusal is not None:
             peer.holds.discard(admission.connection)
             self._turn_away(admission, refusal.reason)
-            self._say(peer, entering.refused(ask.number, refusal))
+            self._say(peer, refused(ask.number, refusal))
         elif not self._say(peer, admission.admitted(ask.number, capability=secret)):
             self._turn_away(admission, entering.GATEWAY_LOST)
 
-    async def _wait_for_log(self, admission: Admission) -> Deny | None:
+    async def _wait_for_log(self, event: int) -> Deny | None:
         store = self._facts.store
-        is_logged = await self._facts.watch.until(lambda: entering.is_logged(store, admission.event), seconds=LOG_SECONDS)
+        is_logged = await self._facts.watch.until(lambda: entering.is_logged(store, event), seconds=LOG_SECONDS)
         return None if is_logged else Deny(Reason.LOG_UNAVAILABLE)
 
     async def _register(self, admission: Admission) -> tuple[str, Deny | None]:
@@ -238,7 +246,7 @@ class DoorwayServer:
         expires_at = self._facts.clock.now() + timedelta(seconds=CAPABILITY_SECONDS)
         session, person = admission.session, admission.person
         try:
-            await self._facts.agent.register(fingerprint, session=session, kind=OpenKind.TERMINAL, person=person, expires_at=expires_at)
+            await self._facts.agent.register(fingerprint, session=session, kind=OpenKind(admission.kind), person=person, expires_at=expires_at)
         except (Away, AgentRefused) as error:
             _log.warning("no capability for %s: %s", session, error)
             return "", Deny(Reason.CONTROL_UNAVAILABLE)
@@ -247,3 +255,22 @@ class DoorwayServer:
     def _turn_away(self, admission: Admission, why: str) -> None:
         entering.turned_away(self._facts.store, admission.connection, why, now=self._facts.clock.now())
         self._facts.kick()
+
+    async def _paste(self, peer: _Peer, ask: Paste) -> None:
+        try:
+            self._say(peer, await self._pasted(ask))
+        except Exception:  # noqa: BLE001  the door that asked: whatever was wrong, nothing is pasted
+            _log.exception("a paste failed")
+            self._say(peer, Refused(ask.number, Reason.DECISION_FAILED))
+
+    async def _pasted(self, ask: Paste) -> Pasted | Refused:
+        """Decide, wait for the log, and look once more whether it still may be."""
+        facts = self._facts
+        outcome = pasting.paste(facts.store, ask, places=facts.places, recent=self._recent_pastes, tally=self._paste_tally, now=facts.clock.now())
+        facts.kick()
+        if isinstance(outcome, Refused):
+            return outcome
+        unlogged = await self._wait_for_log(outcome.event)
+        refusal = pasting.refused_after_all(facts.store, ask, why=unlogged, places=facts.places, now=facts.clock.now())
+        facts.kick()
+        return refusal or Pasted(ask.number)

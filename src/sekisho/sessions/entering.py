@@ -13,22 +13,21 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from sekisho.model.event import Event, EventKind
-from sekisho.model.people import Caller, Channel, Person
+from sekisho.model.people import Caller, Channel
 from sekisho.model.reasons import Reason
 from sekisho.model.room import Place, Room
-from sekisho.model.session import Request, Session, request_id
-from sekisho.policy.deciding import deciding
-from sekisho.policy.enter import EnterFacts, decide_enter, decide_stay
+from sekisho.model.session import request_id
+from sekisho.policy.enter import decide_enter, decide_stay
 from sekisho.policy.places import parse_address
 from sekisho.policy.signin import counted_address
 from sekisho.policy.verdict import Deny
 from sekisho.sessions import records
 from sekisho.sessions.acts import leave
-from sekisho.sessions.acts.standing import bound_room
-from sekisho.sessions.doorway import Admitted, Allowed, Closed, Fact, Recheck, Redeem, Refused
+from sekisho.sessions.doorway import Admitted, Allowed, Closed, Recheck, Redeem, Refused
+from sekisho.sessions.presence import NO_GRANT, Presence, denial, presence, refused
 from sekisho.store import outbox
 from sekisho.store.database import Store
-from sekisho.store.people import find_person, find_sign_in
+from sekisho.store.people import find_person
 from sekisho.store.refusals import Tally
 from sekisho.store.tables import connections, tickets
 from sekisho.store.tables import outbox as outbox_rows
@@ -37,7 +36,6 @@ from sekisho.system import randomness
 GATEWAY_LOST = "gateway-lost"
 _KEPT = timedelta(days=1)
 _NO_TICKET = Deny(Reason.TICKET_USED_OR_OLD)
-_NO_GRANT = Deny(Reason.NO_GRANT, {"room": "this room"})
 _TICKET_LIMIT_CHARACTERS = 128
 _GREATEST_COUNT = 2**53 - 1
 _WORD = re.compile(r"[a-z][a-z-]{0,39}")
@@ -50,6 +48,7 @@ class Admission:
     event: int
     connection: str
     session: str
+    kind: str  # a Kind of the room
     person: str
     language: str
     room: Room
@@ -92,10 +91,10 @@ def redeem(store: Store, ask: Redeem, *, places: Sequence[Place], tally: Tally, 
         ticket = _use_up(tx, ask.ticket, now)
         if ticket is None or not _is_good(ticket, ask, now):
             return _refuse(tx, ask, ticket, _NO_TICKET, now, more=more)
-        found = _standing(tx, ticket.session, ticket.person, ticket.sign_in)
-        denial = _denial(found, ask.kind, address=ask.address, places=places, now=now, is_inside=False)
-        if found is None or denial is not None:
-            return _refuse(tx, ask, ticket, denial or _NO_GRANT, now)
+        found = presence(tx, session=ticket.session, person=ticket.person, sign_in=ticket.sign_in)
+        denied = denial(found, decide_enter, kind=ask.kind, address=ask.address, places=places, now=now)
+        if found is None or denied is not None:
+            return _refuse(tx, ask, ticket, denied or NO_GRANT, now)
         return _admit(tx, ask, ticket, found, now)
 
 
@@ -124,17 +123,17 @@ def _is_good(ticket: Row[Any], ask: Redeem, now: datetime) -> bool:
     return ticket.used_at is None and ticket.expires_at > now and ticket.kind == ask.kind and is_same_address
 
 
-def _refuse(tx: Connection, ask: Redeem, ticket: Row[Any] | None, denial: Deny, now: datetime, *, more: int = 0) -> Refused:
+def _refuse(tx: Connection, ask: Redeem, ticket: Row[Any] | None, denied: Deny, now: datetime, *, more: int = 0) -> Refused:
     """`more` refusals before this one were only counted."""
     place = {} if ticket is None else {"by": ticket.person, "session": ticket.session, "request": request_id(ticket.session)}
-    details: dict[str, object] = {"facts": dict(denial.facts)} if denial.facts else {}
+    details: dict[str, object] = {"facts": dict(denied.facts)} if denied.facts else {}
     if more:
         details["more"] = more
-    outbox.append(tx, Event(EventKind.ENTRY_REFUSED, now, address=ask.address[:64], channel=ask.kind[:32], reason=denial.reason, details=details, **place))
-    return refused(ask.number, denial)
+    outbox.append(tx, Event(EventKind.ENTRY_REFUSED, now, address=ask.address[:64], channel=ask.kind[:32], reason=denied.reason, details=details, **place))
+    return refused(ask.number, denied)
 
 
-def _admit(tx: Connection, ask: Redeem, ticket: Row[Any], found: "_Standing", now: datetime) -> Admission:
+def _admit(tx: Connection, ask: Redeem, ticket: Row[Any], found: Presence, now: datetime) -> Admission:
     assert found.room is not None, "nobody is allowed into what cannot be read"
     connection, again = randomness.identifier("c-"), randomness.token()
     shared = {"session": ticket.session, "person": ticket.person, "kind": ask.kind, "address": ask.address, "sign_in": ticket.sign_in}
@@ -146,16 +145,13 @@ def _admit(tx: Connection, ask: Redeem, ticket: Row[Any], found: "_Standing", no
         event=event,
         connection=connection,
         session=ticket.session,
+        kind=ask.kind,
         person=ticket.person,
         language=found.person.language,
         room=found.room,
         ends_at=found.grant.ends_at,
         again=again,
     )
-
-
-def refused(to: int, denial: Deny) -> Refused:
-    return Refused(to, denial.reason, tuple(Fact(name, value) for name, value in denial.facts.items()))
 
 
 def is_logged(store: Store, event: int) -> bool:
@@ -172,13 +168,13 @@ def recheck(store: Store, ask: Recheck, *, places: Sequence[Place], now: datetim
     with store.writing() as tx:
         row = tx.execute(select(connections).where(connections.c.id == ask.connection).with_for_update()).first()
         if row is None or row.closed_at is not None:
-            return refused(ask.number, _NO_GRANT)
-        found = _standing(tx, row.session, row.person, row.sign_in)
-        denial = _denial(found, row.kind, address=ask.address, places=places, now=now, is_inside=True)
-        if found is None or denial is not None:
-            denial = denial or _NO_GRANT
-            _cut(tx, row, denial.reason, address=ask.address, now=now)
-            return refused(ask.number, denial)
+            return refused(ask.number, NO_GRANT)
+        found = presence(tx, session=row.session, person=row.person, sign_in=row.sign_in)
+        denied = denial(found, decide_stay, kind=row.kind, address=ask.address, places=places, now=now)
+        if found is None or denied is not None:
+            denied = denied or NO_GRANT
+            _cut(tx, row, denied.reason, address=ask.address, now=now)
+            return refused(ask.number, denied)
         return Allowed(ask.number, found.grant.ends_at.timestamp())
 
 
@@ -194,62 +190,11 @@ def refusal_by_now(store: Store, connection: str, *, places: Sequence[Place], no
     """Why a connection that was let in a moment ago may not be after all; None if it still may."""
     with store.writing() as tx:  # it looks at rows as whoever decides does: locked
         row = tx.execute(select(connections).where(connections.c.id == connection)).one()
-        found = _standing(tx, row.session, row.person, row.sign_in)
-        denial = _denial(found, row.kind, address=row.address, places=places, now=now, is_inside=False)
-        if denial is None and (row.why or row.closed_at is not None):
+        found = presence(tx, session=row.session, person=row.person, sign_in=row.sign_in)
+        denied = denial(found, decide_enter, kind=row.kind, address=row.address, places=places, now=now)
+        if denied is None and (row.why or row.closed_at is not None):
             return Deny(Reason.CONTROL_UNAVAILABLE)
-        return denial
-
-
-@dataclass(frozen=True, slots=True)
-class _Standing:
-    """Everything that a decision on one connection needs, as it is in this transaction."""
-
-    person: Person
-    is_disabled: bool
-    sign_in_ends_at: datetime | None  # None: it was ended, or is not this person's
-    grant: Request
-    session: Session
-    room: Room | None  # None: its file cannot be read any more
-
-
-def _standing(tx: Connection, session: str, person: str, sign_in: str) -> _Standing | None:
-    """None if there is no such session. Rows are looked at in the order people, requests, sessions."""
-    who = find_person(tx, person)
-    grant = records.locked_request(tx, request_id(session))
-    row = records.locked_session(tx, session)
-    if who is None or grant is None or row is None or grant.person != person:
-        return None
-    signed_in = find_sign_in(tx, sign_in)
-    is_standing = signed_in is not None and signed_in.person == person and signed_in.ended_at is None
-    return _Standing(
-        person=who.person,
-        is_disabled=who.is_disabled,
-        sign_in_ends_at=signed_in.expires_at if signed_in is not None and is_standing else None,
-        grant=grant,
-        session=row,
-        room=bound_room(tx, grant),
-    )
-
-
-def _denial(found: _Standing | None, kind: str, *, address: str, places: Sequence[Place], now: datetime, is_inside: bool) -> Deny | None:
-    """Why this person may not come in (or, inside, stay) through this kind of channel from this address; None if they may."""
-    if found is None:
-        return _NO_GRANT
-    if found.sign_in_ends_at is None or found.sign_in_ends_at <= now:
-        return Deny(Reason.NOT_SIGNED_IN)
-    facts = EnterFacts(
-        caller=Caller(found.person, address, Channel.TERMINAL),
-        is_disabled=found.is_disabled,
-        grant=found.grant,
-        room=found.room,
-        session=found.session.state,
-        kind=kind,
-        places=places,
-        now=now,
-    )
-    verdict = deciding(lambda: decide_stay(facts) if is_inside else decide_enter(facts))
-    return verdict if isinstance(verdict, Deny) else None
+        return denied
 
 
 # going out
@@ -262,7 +207,7 @@ def closed(store: Store, news: Closed, *, now: datetime) -> None:
         if row is None:
             return
         if row.closed_at is None:
-            _close(tx, row, _word(news.why), now=now, bytes_in=_count(news.bytes_in), bytes_out=_count(news.bytes_out))
+            _close(tx, row, _word(news.why), now=now, bytes_in=sane_count(news.bytes_in), bytes_out=sane_count(news.bytes_out))
     if news.left:
         _leave(store, row, now=now)
 
@@ -274,7 +219,7 @@ def _leave(store: Store, row: Row[Any], *, now: datetime) -> None:
     with store.reading() as tx:
         who = find_person(tx, row.person)
     if who is not None:
-        leave(store, by=Caller(who.person, row.address, Channel.TERMINAL), session=row.session, now=now)
+        leave(store, by=Caller(who.person, row.address, Channel(row.kind)), session=row.session, now=now)
 
 
 def turned_away(store: Store, connection: str, why: str, *, now: datetime) -> None:
@@ -315,5 +260,5 @@ def _word(unverified: str) -> str:
     return unverified if _WORD.fullmatch(unverified) else "unknown"
 
 
-def _count(unverified: int) -> int:
+def sane_count(unverified: int) -> int:
     return min(max(unverified, 0), _GREATEST_COUNT)

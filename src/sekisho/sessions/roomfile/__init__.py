@@ -141,7 +141,7 @@ def _room(shape: RoomFile, rules: tuple[EgressRule, ...], *, name: str, text: st
         title=shape.title,
         description=shape.description,
         image=shape.image,
-        kinds=tuple(dict.fromkeys(Kind(kind) for kind in shape.kind)),
+        kinds=tuple(kind for kind in Kind if kind in shape.kind),
         access=Access(tuple(access.people), tuple(access.places), access.hours, access.longest, access.idle.end if access.idle else None),
         approval=Approval(tuple(shape.approval.by), shape.approval.needed, shape.approval.reason, shape.approval.ticket),
         limits=Limits(limits.memory, limits.data, limits.home, limits.tmp, limits.cpu, limits.processes),

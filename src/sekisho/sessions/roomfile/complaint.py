@@ -8,11 +8,12 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from sekisho.model.room import Kind
 from sekisho.policy.texts import shown
 from sekisho.sessions.roomfile.lines import Path, line_of
 from sekisho.sessions.roomfile.shape import AS_TABLE, AS_TEXT, RoomFile
 
-_KINDS_TO_COME = ("desktop", "ssh", "tunnel", "web")
+_KINDS_TO_COME = ("ssh", "tunnel", "web")
 _EXPECTED: Mapping[str, str] = MappingProxyType(
     {
         "string_type": "a string",
@@ -70,12 +71,12 @@ def _complaint(one: Any, lines: Mapping[Path, int]) -> Complaint:
         case "missing":
             return Complaint(line, f"{where} is missing", "nothing", f"a value for {where}", "")
         case "enum" if path[0] == "kind":
-            hint = "use terminal; this kind is not offered yet" if one["input"] in _KINDS_TO_COME else ""
-            return Complaint(line, f"{where} is not a kind of room that is known", _found(one["input"]), "one of: terminal", hint)
+            hint = "this kind is not offered yet" if one["input"] in _KINDS_TO_COME else ""
+            return Complaint(line, f"{where} is not a kind of room that is known", _found(one["input"]), f"one of: {', '.join(Kind)}", hint)
         case "unfit":
             return Complaint(line, f"{where} is wrong", _found(one["input"]), str(context["expected"]), str(context["hint"]))
         case "literal_error" if path == ("clipboard", "out"):
-            return Complaint(line, "clipboard.out is wrong", _found(one["input"]), "false, or nothing", "only pixels leave a room")
+            return Complaint(line, "clipboard.out is wrong", _found(one["input"]), "false, or nothing", "nothing leaves a room by clipboard")
         case kind:
             return Complaint(line, f"{where} is wrong", _found(one["input"]), _EXPECTED.get(kind) or _expected(kind, context, one["msg"]), "")
 

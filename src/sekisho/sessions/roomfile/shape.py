@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from sekisho.model.hostname import HostName
 from sekisho.model.room import Hours, Kind
+from sekisho.policy.clipboard import PASTE_LIMIT_BYTES
 from sekisho.policy.texts import is_showable
 from sekisho.sessions.roomfile import fields
 from sekisho.sessions.roomfile.fields import Unfit
@@ -98,8 +99,8 @@ class ApprovalSection(Section):
 
 
 class ClipboardSection(Section):
-    paste_in: Annotated[bool, Field(alias="in")] = True
-    out: Literal[False] = False
+    paste_in: Annotated[bool, Field(alias="in", description=f"may text be pasted in? {PASTE_LIMIT_BYTES:,} bytes of UTF-8 at most each time")] = True
+    out: Annotated[Literal[False], Field(description="nothing leaves a room by clipboard")] = False
 
 
 class FilesSection(Section):
