@@ -123,9 +123,14 @@ class Api:
     async def enter(self, request: Request) -> Response:
         if refused := self.refused(request):
             return refused
+        kind = (await self.body(request))["kind"]
+        found = next(each for each in self.sessions if each["id"] == request.path_params["id"])
+        if kind not in found["kinds"]:
+            offered = ", ".join(found["kinds"])
+            return JSONResponse({"reason": "kind-not-offered", "sentence": f"campaign offers {offered}, not {kind}.", "facts": {}}, 403)
         ticket = self.host.control.issue(request.path_params["id"])
         origin = self.host.origin
-        return JSONResponse({"page": f"{origin}/terminal#{ticket}", "websocket": origin.replace("https", "wss") + "/terminal/ws", "ticket": ticket})
+        return JSONResponse({"page": f"{origin}/{kind}#{ticket}", "websocket": f"{origin.replace('https', 'wss')}/{kind}/ws", "ticket": ticket})
 
     async def read_log(self, request: Request) -> Response:
         if refused := self.refused(request):
@@ -162,6 +167,7 @@ RUNNING = {
     "request": "r-aaaaaaaaaa",
     "room": "campaign",
     "person": "hanako",
+    "kinds": ["terminal"],
     "state": "ready",
     "staged_bytes": 0,
     "staged_total_bytes": 0,

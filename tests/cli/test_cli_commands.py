@@ -62,7 +62,7 @@ def test_rooms_say_why_not(signed_in: Installation, sekisho: Sekisho) -> None:
         ROOM | {"name": "vault", "may_request": False, "reason": "not-listed", "sentence": "You are not among the people of vault: group:x."},
     ]
     said = sekisho("rooms")
-    assert "campaign  Campaign data  2h       always  yes" in said.out, said.out
+    assert "campaign  Campaign data  terminal  2h       always  yes" in said.out, said.out
     assert "You are not among the people of vault" in said.out
     assert sekisho("rooms", "--json").json["rooms"][1]["reason"] == "not-listed"
 
@@ -160,6 +160,16 @@ def test_open_prints_the_page_with_its_ticket(signed_in: Installation, sekisho: 
     signed_in.api.sessions = [a_session()]
     said = sekisho("open", "campaign", "--print")
     assert said.out == f"{signed_in.host.origin}/terminal#ticket-1\n"
+
+
+def test_open_leads_to_the_desktop_where_there_is_one_and_to_what_was_asked_for(signed_in: Installation, sekisho: Sekisho) -> None:
+    signed_in.api.sessions = [a_session(kinds=["desktop", "terminal"])]
+    assert sekisho("open", "campaign", "--print").out == f"{signed_in.host.origin}/desktop#ticket-1\n"
+    assert sekisho("open", "campaign", "--print", "--kind", "terminal").out == f"{signed_in.host.origin}/terminal#ticket-2\n"
+    signed_in.api.sessions = [a_session(kinds=["desktop"])]
+    said = sekisho("open", "campaign", "--print", "--kind", "terminal")
+    assert said.code == 1
+    assert said.err == ("Refused (kind-not-offered): campaign offers desktop, not terminal. `sekisho open campaign` shows what it offers, in the browser.\n")
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,13 @@ def test_a_room_is_entered_worked_in_and_left_with_the_terminal_as_it_was(ready:
     assert ready.host.agent.room().process.poll() is None
 
 
+def test_a_room_without_a_terminal_says_what_to_try(ready: Installation) -> None:
+    ready.api.sessions = [a_session(kinds=["desktop"])]
+    with entering() as screen:
+        screen.sees("`sekisho open campaign` shows what it offers")
+        assert screen.ends() == 1
+
+
 def test_a_cut_says_why_and_a_late_answer_of_the_terminal_is_not_typed_into_the_shell(ready: Installation) -> None:
     with entering() as screen:
         screen.sees("room$ ")

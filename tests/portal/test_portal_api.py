@@ -27,6 +27,11 @@ def test_the_way_of_a_request_through_the_api(house):
     entered = operator.send("POST", f"/api/sessions/{session}/enter", json={"kind": "terminal"}).json()
     assert entered["page"] == f"{ROOMS_ORIGIN}/terminal#{entered['ticket']}"
     assert entered["websocket"] == "wss://rooms.localhost:8444/terminal/ws"
+    entered = operator.send("POST", f"/api/sessions/{session}/enter", json={"kind": listed["kinds"][0]}).json()
+    assert entered["page"] == f"{ROOMS_ORIGIN}/desktop#{entered['ticket']}"
+    assert entered["websocket"] == "wss://rooms.localhost:8444/desktop/ws"
+    refused = operator.send("POST", f"/api/sessions/{session}/enter", json={"kind": "page"})
+    assert (refused.status_code, refused.json()["reason"]) == (403, "kind-not-offered")
     assert approver.send("POST", f"/api/requests/{request}/extend", json={"duration_seconds": 600}).json()["ends_at"] == "2026-11-23T06:10:00Z"
     assert approver.send("POST", f"/api/requests/{request}/end", json={}).json()["end_reason"] == "ended-by-approver"
     assert operator.send("POST", f"/api/sessions/{session}/leave").status_code == 403
@@ -38,7 +43,7 @@ def test_rooms_say_what_they_ask_for_and_why_not(house):
         "name": "campaign",
         "title": "Campaign data",
         "description": "Last week's campaign exports.",
-        "kinds": ["terminal"],
+        "kinds": ["desktop", "terminal"],
         "hours": "Mon-Fri 09:00-19:00 Asia/Tokyo",
         "places": ["security-area"],
         "longest_seconds": 7_200,
@@ -58,7 +63,7 @@ FIELDS = {
     RoomShown: "name title description kinds hours places longest_seconds ticket reason_characters approvers needed may_request reason sentence",
     RequestShown: "id room room_title person reason ticket address asked_at starts_at ends_at state approvals needed decided_by note end_reason may_decide "
     "is_mine",
-    SessionShown: "id request room person state starts_at ends_at staged_bytes staged_total_bytes staged_files why connections is_mine may_end",
+    SessionShown: "id request room person kinds state starts_at ends_at staged_bytes staged_total_bytes staged_files why connections is_mine may_end",
 }
 
 

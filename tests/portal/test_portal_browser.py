@@ -99,10 +99,10 @@ def test_a_session_becomes_ready_under_the_eyes_of_its_person_and_keeps_the_focu
     page = visit("hanako", "/")
     page.get_by_text("files arriving").first.wait_for()
     assert page.get_by_role("progressbar").get_attribute("value") == "1000000"
-    leave = page.get_by_role("link", name="Leave Campaign data")
+    leave = page.get_by_role("link", name="Leave and end Campaign data")
     leave.focus()
     town.session_is(session, state="ready", staged_bytes=4_000_000)
-    page.get_by_role("button", name="Enter Campaign data").wait_for()
+    page.get_by_role("button", name="Enter terminal of Campaign data").wait_for()
     assert leave.evaluate("element => element === document.activeElement")
     page.wait_for_function("document.getElementById('announcer').textContent === 'Campaign data: ready.'")
     assert page.get_by_role("timer").inner_text().endswith("left")
@@ -113,7 +113,7 @@ def test_entering_leads_to_the_rooms_with_the_ticket_behind_the_hash(town, visit
     page = visit("hanako", "/")
     sent = []
     page.route(f"https://rooms.localhost:{PORT}/**", lambda route: (sent.append(route.request.url), route.fulfill(body="a room")))
-    page.get_by_role("button", name="Enter Campaign data").click()
+    page.get_by_role("button", name="Enter terminal of Campaign data").click()
     page.wait_for_url(f"https://rooms.localhost:{PORT}/terminal*")
     assert len(page.evaluate("location.hash")) == 44
     assert town.events("entry.allowed")[-1]["session"] == session
@@ -140,8 +140,8 @@ def test_everything_works_without_javascript(town, chromium):
     assert page.get_by_text("waits for approval").count() == 1
     session = town.session(town.plant("hanako", state="approved"))
     page.reload()
-    page.get_by_role("link", name="Leave Campaign data").click()
-    page.get_by_role("button", name="Leave and destroy").click()
+    page.get_by_role("link", name="Leave and end Campaign data").click()
+    page.get_by_role("button", name="Leave and end").click()
     page.wait_for_url(f"{ORIGIN}/")
     assert town.events("grant.ended")[-1]["session"] == session
     context.close()

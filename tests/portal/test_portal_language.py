@@ -78,6 +78,8 @@ PORTAL = Path(portal.__file__).parent
 SPOKEN = re.compile(r"""(?:\bt|\bsay)\(\s*["']([a-z-]+\.[A-Za-z-]+)["']""")
 BY_PREFIX = (
     "nav.",
+    "enter.",
+    "kind.",
     "reason.",
     "end-reason.",
     "event.",

@@ -33,14 +33,17 @@ def test_an_operator_asks_an_approver_approves_the_operator_enters_and_leaves(ho
     assert "5.0 MiB of 10.0 MiB" in staging
     assert "/enter" not in staging
     house.session_is(session, state="ready")
-    assert f'action="/sessions/{session}/enter"' in operator.get("/").text
-    entered = operator.post(f"/sessions/{session}/enter")
+    ready = operator.get("/").text
+    assert f'action="/sessions/{session}/enter"' in ready
+    assert ready.index('aria-label="Enter desktop of Campaign data"') < ready.index('aria-label="Enter terminal of Campaign data"')
+    assert location(operator.post(f"/sessions/{session}/enter", {"kind": "desktop"}), origin=ROOMS_ORIGIN).startswith("/desktop#")
+    entered = operator.post(f"/sessions/{session}/enter", {"kind": "terminal"})
     assert entered.status_code == 303
     assert re.fullmatch(re.escape(ROOMS_ORIGIN) + r"/terminal#[A-Za-z0-9_-]{43}", entered.headers["location"])
-    assert "Leave Campaign data?" in operator.get(f"/sessions/{session}/leave").text
+    assert "Leave Campaign data and end it?" in operator.get(f"/sessions/{session}/leave").text
     assert location(operator.post(f"/sessions/{session}/leave")) == "/"
     kinds = [event["kind"] for event in house.events()]
-    assert kinds[-4:] == ["request.made", "request.approved", "entry.allowed", "grant.ended"]
+    assert kinds[-4:] == ["request.approved", "entry.allowed", "entry.allowed", "grant.ended"]
     assert house.nudged >= 4
 
 

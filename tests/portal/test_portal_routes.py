@@ -78,6 +78,7 @@ GRANTED = ("/extend", "/end", "/enter", "/leave")
 ASKED = {"reason": "Weekly export check", "ticket": "MKT-42", "duration": "1h", "starts": "now"}
 
 FORMS = {
+    "POST /sessions/{session}/enter": {"kind": "terminal"},
     "POST /sign-in": {"name": "nobody", "password": "a wrong password"},
     "POST /language": {"language": "ja", "back": "/account"},
     "POST /rooms/{name}": ASKED,

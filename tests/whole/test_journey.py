@@ -129,7 +129,7 @@ def test_the_whole_way(system: Whole, browser):
 
     # the operator's page follows by itself; they enter
     operator.goto(system.origin + "/")
-    operator.locator(f"#enter-{session}").click()
+    operator.locator(f"#enter-terminal-{session}").click()
     operator.wait_for_url("https://rooms.localhost:*/terminal*")
     expect(operator.locator(".xterm-rows")).to_contain_text("$")
     assert "#" not in operator.url.removesuffix("#"), "the ticket is gone from the address"
@@ -147,7 +147,7 @@ def test_the_whole_way(system: Whole, browser):
     typed(operator, "KEPT=still-here; cd /data", "$")
     operator.goto("about:blank")
     operator.goto(system.origin + "/")
-    operator.locator(f"#enter-{session}").click()
+    operator.locator(f"#enter-terminal-{session}").click()
     expect(operator.locator(".xterm-rows")).to_contain_text("$")
     typed(operator, "echo $KEPT in $PWD", "still-here in /data")
 

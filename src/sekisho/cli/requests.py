@@ -33,10 +33,17 @@ def rooms(as_json: Json = False) -> None:
         print_json(found)
         return
     rows = [
-        (room["name"], room["title"], render_seconds(room["longest_seconds"]), room["hours"] or "always", "yes" if room["may_request"] else room["sentence"])
+        (
+            room["name"],
+            room["title"],
+            ", ".join(room["kinds"]),
+            render_seconds(room["longest_seconds"]),
+            room["hours"] or "always",
+            "yes" if room["may_request"] else room["sentence"],
+        )
         for room in found["rooms"]
     ]
-    print_table(("Room", "Title", "Longest", "Hours", "May I"), rows, empty="There are no rooms.")
+    print_table(("Room", "Title", "Shown as", "Longest", "Hours", "May I"), rows, empty="There are no rooms.")
 
 
 def request(

@@ -23,6 +23,7 @@ from sekisho.cli.trust import context
 from sekisho.gateway.terminal import wire
 from sekisho.model.errors import Trouble
 from sekisho.model.reasons import Reason, sentence
+from sekisho.model.room import Kind
 from sekisho.model.session import EndReason, RequestState, SessionState
 
 _POLL_SECONDS = 0.3
@@ -60,12 +61,12 @@ def sessions(as_json: Json = False) -> None:
     if as_json:
         print_json(found)
         return
-    columns = ("Session", "Room", "Person", "State", "Until", "Files", "Connections")
+    columns = ("Session", "Room", "Shown as", "Person", "State", "Until", "Files", "Connections")
     print_table(columns, [_row(each) for each in found["sessions"]], empty="Nothing runs.")
 
 
 def enter(room: Room) -> None:
-    """Go into a room, in this terminal. `~.` at the start of a line disconnects; the room goes on until its end."""
+    """Go into a room's terminal, in this terminal. `~.` at the start of a line disconnects; the room goes on until its end."""
     try:
         terminal = LocalTerminal(read_from=sys.stdin.fileno(), write_to=sys.stdout.fileno())
     except (termios.error, ValueError) as error:
@@ -73,7 +74,7 @@ def enter(room: Room) -> None:
     sign_in = signed_in.read()
     with Portal.of(sign_in) as portal:
         session = _wait_until_ready(portal, room)
-        entry = portal.post(f"/api/sessions/{session['id']}/enter", {"kind": "terminal"})
+        entry = _ticket(portal, session, Kind.TERMINAL)
     tell(f"{session['room']} until {local_time(session['ends_at'])}. ~. at the start of a line disconnects, ~? helps.")
     with terminal:
         outcome = asyncio.run(attach(entry["websocket"], ticket=entry["ticket"], trust=context(sign_in.authority_pem), terminal=terminal))
@@ -82,15 +83,25 @@ def enter(room: Room) -> None:
 
 def open_page(
     room: Room,
+    kind: Annotated[Kind | None, typer.Option("--kind", help="How the room is shown. Else its desktop, if it has one.")] = None,
     only_print: Annotated[bool, typer.Option("--print", help="Only print the address.")] = False,
 ) -> None:
-    """Go into a room, in the browser. The address works once."""
+    """Go into a room, in the browser: its desktop, or its terminal if it has none. The address works once."""
     with Portal.signed_in() as portal:
         session = _wait_until_ready(portal, room)
-        page = str(portal.post(f"/api/sessions/{session['id']}/enter", {"kind": "terminal"})["page"])
+        page = str(_ticket(portal, session, kind or next(iter(session["kinds"]), Kind.TERMINAL))["page"])
     print(visible(page))
     if not only_print and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or sys.platform != "linux"):
         webbrowser.open(page)
+
+
+def _ticket(portal: Portal, session: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    try:
+        return portal.post(f"/api/sessions/{session['id']}/enter", {"kind": kind})
+    except Refused as refused:
+        if refused.reason != Reason.KIND_NOT_OFFERED:
+            raise
+        raise Refused(refused.reason, f"{refused.sentence} `sekisho open {session['room']}` shows what it offers, in the browser.") from refused
 
 
 def _wait_until_ready(portal: Portal, room: str) -> dict[str, Any]:
@@ -181,4 +192,4 @@ def _reason_sentence(reason: str) -> str:
 def _row(each: Mapping[str, Any]) -> tuple[object, ...]:
     files = f"{each['staged_files']} files, {size(each['staged_bytes'])}" if each["staged_files"] else ""
     state = f"{each['state']}: {each['why']}" if each["why"] else each["state"]
-    return (each["id"], each["room"], each["person"], state, local_time(each["ends_at"]), files, each["connections"])
+    return (each["id"], each["room"], ", ".join(each["kinds"]), each["person"], state, local_time(each["ends_at"]), files, each["connections"])

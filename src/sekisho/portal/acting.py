@@ -62,7 +62,12 @@ def issue_ticket(here: Visit, session: str, *, kind: str) -> Ticket | Deny:
 
 def entry_page(portal: Portal, ticket: Ticket) -> str:
     """Where a ticket leads. It stands behind the `#`, which no browser sends to any server."""
-    return f"{portal.rooms_origin}/terminal#{ticket.secret}"
+    return f"{portal.rooms_origin}/{ticket.kind}#{ticket.secret}"
+
+
+def entry_websocket(portal: Portal, ticket: Ticket) -> str:
+    """Where a program shows the ticket instead, as the first message."""
+    return f"wss://{portal.rooms_origin.removeprefix('https://')}/{ticket.kind}/ws"
 
 
 def _ready(here: Visit) -> Portal:

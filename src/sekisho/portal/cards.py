@@ -60,7 +60,7 @@ class RequestCard:
     is_granted: bool
     is_running: bool
     is_mine: bool
-    may_enter: bool
+    ways_in: tuple[str, ...]  # the kinds by which this person may enter now
     may_leave: bool
     may_give_back: bool
     may_end: bool
@@ -73,6 +73,7 @@ class RoomCard:
     name: str
     title: str
     description: str
+    kinds: tuple[str, ...]
     hours: str
     zone: str
     places: tuple[str, ...]
@@ -123,7 +124,7 @@ def request_card(view: RequestView, *, now: datetime, language: str) -> RequestC
         is_granted=is_granted,
         is_running=is_granted and request.starts_at <= now < request.ends_at,
         is_mine=view.is_mine,
-        may_enter=view.is_mine and is_granted and session is not None and session.state is SessionState.READY,
+        ways_in=_ways_in(view),
         may_leave=view.is_mine and may_end and session is not None and session.state in _LEAVABLE,
         may_give_back=view.is_mine and may_end and session is None,
         may_end=may_end and not view.is_mine,
@@ -137,6 +138,7 @@ def room_card(room: Room, *, refusal: Deny | None, language: str) -> RoomCard:
         name=room.name,
         title=room.title,
         description=room.description,
+        kinds=room.kinds,
         hours=wording.show_hours(room.access.hours, language=language),
         zone=wording.zone_name(wording.zone_of(room)),
         places=room.access.places,
@@ -152,6 +154,11 @@ def room_card(room: Room, *, refusal: Deny | None, language: str) -> RoomCard:
 def is_current(request: Request, session: Session | None) -> bool:
     """Still waiting, granted, or with a session that is not over."""
     return request.state in (RequestState.PENDING, RequestState.APPROVED) or (session is not None and session.state not in _SESSION_OVER)
+
+
+def _ways_in(view: RequestView) -> tuple[str, ...]:
+    is_ready = view.session is not None and view.session.state is SessionState.READY
+    return view.bound.kinds if view.bound and view.is_mine and is_ready and view.request.state is RequestState.APPROVED else ()
 
 
 def _state(request: Request, session: Session | None, now: datetime) -> str:

@@ -108,6 +108,8 @@ def _fact(name: str, value: str, *, words: Catalogue, zone: tzinfo) -> str:
     known = next((key for key in (f"{name}.{value}", f"fact.{value}") if words.knows(key)), None)
     if known is not None:
         return words.say(known)
+    if name == "offered":
+        return ", ".join(words.say(f"kind.{each}") if words.knows(f"kind.{each}") else each for each in value.split(", "))
     if name == "hours" and _HOURS.match(value):
         return _localised_hours(value, words.language)
     return _time_fact(value, language=words.language, zone=zone)

@@ -6,6 +6,7 @@ Nothing is in force merely because it was once: a file that is taken away takes 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 
@@ -146,7 +147,13 @@ def room_by_digest(tx: Connection, digest: str) -> Room:
     row = tx.execute(select(room_files).where(room_files.c.digest == digest)).first()
     if row is None:
         raise RoomFileRefused("the room file that this was granted under is not kept", file=f"{digest[:12]}.toml", line=0)
-    return parse_room(row.text, name=row.name)
+    return _room_of(row.text, row.name)
+
+
+@lru_cache(maxsize=256)
+def _room_of(text: str, name: str) -> Room:
+    """Lists show the rooms of many requests again and again, and a kept file never changes."""
+    return parse_room(text, name=name)
 
 
 def last_good_files(tx: Connection) -> dict[str, str]:

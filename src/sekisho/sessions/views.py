@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, func, or_, select, true
 
 from sekisho.model.people import Caller, Channel, Person
 from sekisho.model.reasons import Reason
-from sekisho.model.room import Place, Room
+from sekisho.model.room import Kind, Place, Room
 from sekisho.model.session import Request, RequestState, Session, session_id
 from sekisho.policy.approve import DecisionFacts, decide_approve, decide_end
 from sekisho.policy.deciding import deciding
@@ -39,11 +39,12 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class RequestView:
-    """`room` is the one in force, or the one that the request is bound to; None if neither can be read. `decision` says whether this person may approve
-    or deny, `ending` whether they may end the grant."""
+    """`room` is the one in force, or else `bound`, the one that the request is bound to and that a session of it is; None if it cannot be read. `decision`
+    says whether this person may approve or deny, `ending` whether they may end the grant."""
 
     request: Request
     room: Room | None
+    bound: Room | None
     session: Session | None
     is_mine: bool
     decision: Allow | Deny
@@ -53,6 +54,7 @@ class RequestView:
 @dataclass(frozen=True, slots=True)
 class SessionView:
     session: Session
+    kinds: tuple[Kind, ...]
     is_mine: bool
     ending: Allow | Deny
 
@@ -84,34 +86,38 @@ def sessions_for(tx: Connection, person: Person, *, book: RoomBook, now: datetim
     is_listed = or_(sessions.c.state.not_in([state.value for state in states.OVER]), sessions.c.over_at > now - OVER_FOR)
     with_session = [requests.c.id.in_(select(sessions.c.request).where(is_listed))]
     found = _views(tx, person, with_session, book=book, now=now, limit=LIMIT)
-    return [SessionView(view.session, view.is_mine, view.ending) for view in found if view.session]
+    return [SessionView(view.session, view.bound.kinds if view.bound else (), view.is_mine, view.ending) for view in found if view.session]
 
 
 def _views(tx: Connection, person: Person, wanted: Collection[ColumnElement[bool]], *, book: RoomBook, now: datetime, limit: int) -> list[RequestView]:
     newest = select(requests).where(_may_concern(person, book), *wanted).order_by(requests.c.asked_at.desc(), requests.c.id).limit(limit)
     found = [records.request_of(row) for row in tx.execute(newest)]
     ids = [request.id for request in found]
-    said_yes, running, rooms = _approvals(tx, ids), _sessions(tx, ids), _rooms(tx, book)
+    said_yes, running, rooms = _approvals(tx, ids), _sessions(tx, ids), _bound_rooms(tx, book)
     disabled = set(tx.execute(select(people.c.name).where(people.c.disabled_at.is_not(None))).scalars())
     views = []
     for bare in found:
         request = replace(bare, approvals=said_yes.get(bare.id, ()))
-        room = rooms(request)
-        if isinstance(decide_seeing(person, request=request.id, person=request.person, room=room), Allow):
-            session = running.get(request.id)
-            views.append(_view(person, request, room, session, in_force=request.room in book.current, is_disabled=request.person in disabled, now=now))
+        bound, current = rooms(request), book.current.get(request.room)
+        if isinstance(decide_seeing(person, request=request.id, person=request.person, room=current or bound), Allow):
+            views.append(_view(person, request, bound, current, running.get(request.id), is_disabled=request.person in disabled, now=now))
     return views
 
 
-def _view(person: Person, request: Request, room: Room | None, session: Session | None, *, in_force: bool, is_disabled: bool, now: datetime) -> RequestView:
+def _view(
+    person: Person, request: Request, bound: Room | None, current: Room | None, session: Session | None, *, is_disabled: bool, now: datetime
+) -> RequestView:
+    room = current or bound
+
     def decision() -> Allow | Deny:
         if room is None:
             return Deny(Reason.ROOM_FILE_CHANGED)
-        return decide_approve(DecisionFacts(person, request, room, is_room_in_force=in_force, note="", now=now, is_person_disabled=is_disabled))
+        return decide_approve(DecisionFacts(person, request, room, is_room_in_force=current is not None, note="", now=now, is_person_disabled=is_disabled))
 
     return RequestView(
         request=request,
         room=room,
+        bound=bound,
         session=replace(session, ends_at=request.ends_at) if session else None,
         is_mine=request.person == person.name,
         decision=deciding(decision),
@@ -127,17 +133,18 @@ def _may_concern(person: Person, book: RoomBook) -> ColumnElement[bool]:
     return or_(requests.c.person == person.name, requests.c.room.in_(approved), requests.c.room.not_in(list(book.current)))
 
 
-def _rooms(tx: Connection, book: RoomBook) -> Callable[[Request], Room | None]:
-    """The room of a request; each file that is no longer in force is read once."""
-    bound: dict[tuple[str, str], Room | None] = {}
+def _bound_rooms(tx: Connection, book: RoomBook) -> Callable[[Request], Room | None]:
+    """The room that a request is bound to; each file that is no longer in force is read once."""
+    read: dict[tuple[str, str], Room | None] = {}
 
     def room_of(request: Request) -> Room | None:
-        if request.room in book.current:
-            return book.current[request.room]
+        current = book.current.get(request.room)
+        if current is not None and current.digest == request.room_digest:
+            return current
         key = (request.room, request.room_digest)
-        if key not in bound:
-            bound[key] = bound_room(tx, request)
-        return bound[key]
+        if key not in read:
+            read[key] = bound_room(tx, request)
+        return read[key]
 
     return room_of
 

@@ -50,7 +50,7 @@ class ExtendBody(Body):
 
 
 class EnterBody(Body):
-    kind: Line = "terminal"
+    kind: Annotated[Line, Field(description="One of the session's kinds: desktop or terminal.")]
 
 
 class PersonBody(Body):
@@ -159,6 +159,7 @@ class SessionShown(Body):
     request: str
     room: str
     person: str
+    kinds: Annotated[list[str], Field(description="What the room is shown as, the usual one first: desktop, terminal.")]
     state: Annotated[str, Field(description="opening, staging, ready, frozen, ending, destroyed or failed.")]
     starts_at: datetime
     ends_at: datetime

@@ -30,11 +30,9 @@ def sessions(here: Here) -> Sessions:
 @ROUTER.post("/{session}/enter")
 @open_to(Rule.SIGNED_IN)
 def enter(here: Here, session: SessionId, body: EnterBody) -> Entered:
-    """A ticket for the rooms' host name."""
+    """A ticket for the rooms' host name, for one of the kinds that the room is shown as."""
     ticket = granted(acting.issue_ticket(here, session, kind=body.kind))
-    page = acting.entry_page(here.portal, ticket)
-    websocket = f"wss://{here.portal.rooms_origin.removeprefix('https://')}/terminal/ws"
-    return Entered(page=page, websocket=websocket, ticket=ticket.secret)
+    return Entered(page=acting.entry_page(here.portal, ticket), websocket=acting.entry_websocket(here.portal, ticket), ticket=ticket.secret)
 
 
 @ROUTER.post("/{session}/leave")
@@ -52,6 +50,7 @@ def _shown(view: SessionView) -> SessionShown:
         request=session.request,
         room=session.room,
         person=session.person,
+        kinds=[str(kind) for kind in view.kinds],
         state=str(session.state),
         starts_at=session.starts_at,
         ends_at=session.ends_at,

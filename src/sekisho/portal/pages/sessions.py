@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Form
 from fastapi.responses import RedirectResponse, Response
 
 from sekisho.model.session import request_id
@@ -19,9 +19,9 @@ Here = Annotated[Visit, Depends(door)]
 
 @ROUTER.post("/sessions/{session}/enter")
 @open_to(Rule.SIGNED_IN)
-def enter(here: Here, session: SessionId) -> Response:
+def enter(here: Here, session: SessionId, kind: Annotated[str, Form(max_length=32)]) -> Response:
     """The ticket stands behind the `#`: no server and no log sees it there."""
-    ticket = granted(acting.issue_ticket(here, session, kind="terminal"))
+    ticket = granted(acting.issue_ticket(here, session, kind=kind))
     return RedirectResponse(acting.entry_page(here.portal, ticket), status_code=303)
 
 

@@ -32,10 +32,11 @@ class Ticket:
     secret: str
     session: str
     room: str
+    kind: str  # a Kind of the room
 
 
 def issue_ticket(store: Store, *, by: Caller, sign_in: str, session: str, kind: str, places: Sequence[Place], now: datetime) -> Ticket | Deny:
-    """`sign_in` is the id of the sign-in that the caller came by; `kind` how they want to be shown the room ("terminal")."""
+    """`sign_in` is the id of the sign-in that the caller came by; `kind` how they want to be shown the room: a Kind."""
     with store.writing() as tx:
         grant = locked_request(tx, request_id(session)) if ID.fullmatch(session) else None
         verdict = _decided(tx, grant, by=by, sign_in=sign_in, kind=kind, places=places, now=now)
@@ -48,7 +49,7 @@ def issue_ticket(store: Store, *, by: Caller, sign_in: str, session: str, kind: 
         row = {"session": session, "person": by.person.name, "kind": kind, "address": by.address, "sign_in": sign_in, "expires_at": now + TICKET_LIFE}
         tx.execute(insert(tickets).values(fingerprint=randomness.fingerprint(secret), **row))
         note(tx, EventKind.ENTRY_ALLOWED, by=by, now=now, room=grant.room, request=grant.id, session=session, details={**told, "rule": verdict.rule})
-        return Ticket(secret, session, grant.room)
+        return Ticket(secret, session, grant.room, kind)
 
 
 def _decided(tx: Connection, grant: Request | None, *, by: Caller, sign_in: str, kind: str, places: Sequence[Place], now: datetime) -> Allow | Deny:
