@@ -151,7 +151,7 @@ class House:
         self.rooms.mkdir()
         (self.rooms / "campaign.toml").write_text(CAMPAIGN)
         (self.rooms / "vault.toml").write_text(VAULT)
-        self.book = RoomBook(self.rooms, sources=())
+        self.book = RoomBook(self.rooms, sources=("exports",))
         self.signed_in = settled.signed_in
         self.app = create_app(
             store=self.store,

@@ -82,6 +82,7 @@ BY_PREFIX = (
     "kind.",
     "reason.",
     "end-reason.",
+    "end-hint.",
     "event.",
     "state.",
     "fact.",

@@ -4,10 +4,13 @@ import re
 from datetime import timedelta
 
 import pytest
+from markupsafe import escape
+from sqlalchemy import update
 from tests.portal.portal_house import ORIGIN, OUTSIDE, ROOMS_ORIGIN, location
 
 from sekisho.portal.language import catalogue
 from sekisho.sessions.views import LIMIT
+from sekisho.store.tables import requests
 
 ASKED = {"reason": "Weekly export check", "ticket": "MKT-42", "starts": "now", "duration": "1h"}
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)> {{ 7*7 }} ' \" &amp; ]]>"
@@ -132,6 +135,84 @@ def test_a_denial_without_a_note_is_refused_and_shown_on_the_request(house):
     assert "Weekly export check" in answer.text
     house.browser("taro").post(f"/requests/{request}/deny", {"note": "Ask again after the audit"})
     assert "Ask again after the audit" in house.browser("hanako").get(f"/requests/{request}").text
+
+
+def test_an_approver_sees_what_is_in_the_room_before_deciding(house):
+    inside = """
+[clipboard]
+in = false
+[[files]]
+from = "file:exports/2026"
+to = "/data/exports"
+[egress]
+allow = ["www.example.com:443", "*.example.org:8443"]
+[targets]
+orders = "orders.internal:5432"
+"""
+    (house.rooms / "campaign.toml").write_text((house.rooms / "campaign.toml").read_text() + inside)
+    request = house.ask()
+    for path in ("/decisions", f"/requests/{request}"):
+        shown = house.browser("taro").get(path).text
+        assert "file:exports/2026 in /data/exports" in shown
+        assert all(f"<code>{name}</code>" in shown for name in ("www.example.com:443", "*.example.org:8443", "orders.internal:5432"))
+        assert "nothing may be pasted in, and nothing leaves by clipboard" in shown
+        assert "desktop, terminal" in shown
+    (listed,) = house.program("taro").get("/api/requests").json()["requests"]
+    assert listed["files"] == [{"source": "file:exports/2026", "to": "/data/exports"}]
+    assert listed["names"] == ["www.example.com:443", "*.example.org:8443", "orders.internal:5432"]
+    assert listed["paste_in"] is False
+
+
+def test_files_are_seen_to_arrive_and_why_they_could_not_with_what_to_try_until_one_asks_again(house):
+    request = house.grant()
+    session = house.session(request, state="staging")
+    browser = house.browser("hanako")
+    bare = re.search("<progress[^>]*>", browser.get("/").text)[0]
+    assert "value" not in bare, "nobody knows yet how much there is"
+    assert 'aria-label="Files arriving in Campaign data"' in bare
+    house.session_is(session, staged_bytes=1_048_576, staged_total_bytes=4_194_304, staged_files=1)
+    for path in ("/fragments/mine", f"/fragments/requests/{request}"):
+        shown = browser.get(path).text
+        assert '<progress max="4194304" value="1048576"' in shown
+        assert "1.0 MiB of 4.0 MiB" in shown
+        assert 'hx-trigger="every 2s"' in shown
+    over = "the source has 9 bytes and the room takes 8 (limits.data in the room's file)"
+    house.session_is(session, state="failed", why=over)
+    with house.store.writing() as tx:
+        tx.execute(update(requests).where(requests.c.id == request).values(state="ended", end_reason="files-failed"))
+    for path in ("/", f"/requests/{request}"):
+        browser.cookies["__Host-sekisho-language"] = "ja"
+        japanese = browser.get(path).text
+        del browser.cookies["__Host-sekisho-language"]
+        english = browser.get(path).text
+        assert "The room was not opened: the files could not be fetched." in english
+        assert escape(over) in english
+        assert "its file must allow more (limits.data)" in english
+        assert 'href="/rooms/campaign"' in english
+        words = catalogue("ja")
+        assert words.say("mine.failed", why=words.say("end-reason.files-failed")) in japanese
+        assert f'<p lang="en">{escape(over)}</p>' in japanese
+        assert words.say("end-hint.files-failed") in japanese
+    house.ask()
+    assert "The room was not opened" not in browser.get("/").text
+
+
+def test_a_failure_is_no_news_any_more_once_its_time_is_over(house):
+    request = house.grant()
+    house.session(request, state="failed", why="gone")
+    with house.store.writing() as tx:
+        tx.execute(update(requests).where(requests.c.id == request).values(state="ended", end_reason="open-failed"))
+    house.clock.time += timedelta(minutes=59, seconds=59)
+    browser = house.browser("hanako")
+    assert f'id="card-{request}"' in browser.get("/").text
+    house.clock.time += timedelta(seconds=1)
+    assert f'id="card-{request}"' not in browser.get("/").text
+
+
+def test_a_part_of_a_page_that_one_may_not_see_any_more_makes_the_page_load_again(house):
+    request = house.ask()
+    answer = house.browser("jiro").get(f"/fragments/requests/{request}", headers={"HX-Request": "true"})
+    assert (answer.status_code, answer.headers["HX-Refresh"]) == (403, "true")
 
 
 def test_an_approver_extends_and_ends_what_runs(house):

@@ -30,6 +30,7 @@ TABLE: dict[str, tuple[int, int, int, int, int, int, int]] = {
     "POST /rooms/{name}": (303, 303, 303, 403, 403, 403, 303),  # the people of the room
     "GET /requests": (303, 303, 200, 200, 200, 200, 200),
     "GET /requests/{request}": (303, 303, 403, 200, 200, 200, 200),
+    "GET /fragments/requests/{request}": (303, 303, 403, 200, 200, 200, 200),
     "GET /decisions": (303, 303, 200, 200, 200, 200, 200),
     "GET /fragments/queue/{mark}": (303, 303, 200, 200, 200, 200, 200),
     "GET /fragments/running": (303, 303, 200, 200, 200, 200, 200),

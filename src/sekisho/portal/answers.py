@@ -66,7 +66,10 @@ def answer_refusal(request: Request, refusal: Deny) -> Response:
         return _refused_json(visit, refusal)
     if refusal.reason is Reason.NOT_SIGNED_IN:
         return _to_sign_in(request)
-    return page(visit, "refusal.html", status=403, refusal=refusal)
+    answer = page(visit, "refusal.html", status=403, refusal=refusal)
+    if "hx-request" in request.headers:
+        answer.headers["HX-Refresh"] = "true"  # a part of a page: the page loads again and says why, instead of asking for ever
+    return answer
 
 
 def refusal_status(refusal: Deny) -> int:

@@ -26,11 +26,22 @@ _LEAVABLE = frozenset({SessionState.OPENING, SessionState.STAGING, SessionState.
 
 
 @dataclass(frozen=True, slots=True)
+class Within:
+    """What somebody finds in a room and may do there, for whoever decides on it: as in the file that the request is bound to."""
+
+    kinds: tuple[str, ...]
+    files: tuple[tuple[str, str], ...]  # from, to
+    names: tuple[str, ...]
+    takes_pastes: bool
+
+
+@dataclass(frozen=True, slots=True)
 class RequestCard:
     """`state` is what matters to people: the session's own once there is one, else that of the request or grant."""
 
     id: str
     session: str
+    room: str
     title: str
     person: str
     reason: str
@@ -66,6 +77,7 @@ class RequestCard:
     may_end: bool
     may_decide: bool
     not_decided_because: Deny | None
+    within: Within | None  # None: that file cannot be read any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +107,7 @@ def request_card(view: RequestView, *, now: datetime, language: str) -> RequestC
     return RequestCard(
         id=request.id,
         session=session.id if session is not None else "",
+        room=request.room,
         title=room.title if room is not None else request.room,
         person=request.person,
         reason=request.reason,
@@ -130,6 +143,7 @@ def request_card(view: RequestView, *, now: datetime, language: str) -> RequestC
         may_end=may_end and not view.is_mine,
         may_decide=is_pending and isinstance(view.decision, Allow),
         not_decided_because=view.decision if is_pending and isinstance(view.decision, Deny) else None,
+        within=_within(view.bound) if view.bound is not None else None,
     )
 
 
@@ -161,8 +175,22 @@ def _ways_in(view: RequestView) -> tuple[str, ...]:
     return view.bound.kinds if view.bound and view.is_mine and is_ready and view.request.state is RequestState.APPROVED else ()
 
 
+def came_to_nothing(request: Request, session: Session | None, now: datetime) -> bool:
+    """It failed within its own time: somebody waits for it and must hear why."""
+    return session is not None and session.state is SessionState.FAILED and now < request.ends_at
+
+
+def _within(room: Room) -> Within:
+    return Within(
+        kinds=room.kinds,
+        files=tuple((file.url, file.to) for file in room.files),
+        names=tuple(str(rule) for rule in room.egress),
+        takes_pastes=room.clipboard.paste_in,
+    )
+
+
 def _state(request: Request, session: Session | None, now: datetime) -> str:
-    if session is not None and (request.state is RequestState.APPROVED or session.state not in _SESSION_OVER):
+    if session is not None and (request.state is RequestState.APPROVED or session.state is not SessionState.DESTROYED):
         return str(session.state)
     if request.state is RequestState.APPROVED:
         return "planned" if now < request.starts_at else str(SessionState.OPENING)

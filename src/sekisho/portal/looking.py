@@ -9,7 +9,7 @@ from fastapi import Path
 
 from sekisho.model.session import RequestState
 from sekisho.policy.verdict import Allow, Deny
-from sekisho.portal.cards import RequestCard, RoomCard, is_current, request_card, room_card
+from sekisho.portal.cards import RequestCard, RoomCard, came_to_nothing, is_current, request_card, room_card
 from sekisho.portal.door import Visit
 from sekisho.sessions.views import RequestView, request_for, requests_for, rooms_for
 
@@ -30,8 +30,16 @@ def mine(here: Visit) -> list[RequestCard]:
 
 
 def mine_now(here: Visit) -> list[RequestCard]:
-    """One's own that still wait, are granted, or have a session that is not over."""
-    return _cards(here, (view for view in _own(here) if is_current(view.request, view.session)))
+    """One's own that still wait, are granted, or have a session that is not over; and what came to nothing, until its time is over or the room is asked for
+    again."""
+    shown: list[RequestView] = []
+    asked_since: set[str] = set()
+    for view in _own(here):
+        is_news = view.request.room not in asked_since and came_to_nothing(view.request, view.session, here.now)
+        if is_news or is_current(view.request, view.session):
+            shown.append(view)
+        asked_since.add(view.request.room)
+    return _cards(here, shown)
 
 
 def waiting(here: Visit) -> list[RequestCard]:

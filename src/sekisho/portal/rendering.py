@@ -93,6 +93,7 @@ def _rendered(visit: Visit, template: str, shown: Mapping[str, object]) -> str:
             "navigation": navigation(visit),
             "refusal_text": refusal_text,
             "ending": lambda reason: wording.show_ending(reason, words=words),
+            "ending_hint": lambda reason: wording.show_hint(reason, words=words),
             "duration": duration,
             "size": wording.show_size,
             "asset": asset_url,

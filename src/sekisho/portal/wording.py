@@ -100,6 +100,12 @@ def show_ending(reason: str, *, words: Catalogue) -> str:
     return words.say(key) if words.knows(key) else reason
 
 
+def show_hint(reason: str, *, words: Catalogue) -> str:
+    """What to try after something ended for this reason; "" where there is nothing to try."""
+    key = f"end-hint.{reason}"
+    return words.say(key) if words.knows(key) else ""
+
+
 def _localised(facts: Mapping[str, str], *, words: Catalogue, zone: tzinfo) -> dict[str, str]:
     return {name: _fact(name, value, words=words, zone=zone) for name, value in facts.items()}
 

@@ -129,6 +129,11 @@ class Rooms(Body):
     rooms: list[RoomShown]
 
 
+class FileShown(Body):
+    source: str
+    to: str
+
+
 class RequestShown(Body):
     id: str
     room: str
@@ -146,6 +151,10 @@ class RequestShown(Body):
     decided_by: str
     note: str
     end_reason: str
+    kinds: Annotated[list[str], Field(description="What the room is shown as. This and what follows: as in the room file that the request is bound to.")]
+    files: list[FileShown]
+    names: Annotated[list[str], Field(description="What the room reaches, as name:port.")]
+    paste_in: Annotated[bool, Field(description="May text be pasted in?")]
     may_decide: bool
     is_mine: bool
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query
 from sekisho.model.session import RequestState
 from sekisho.policy.verdict import Allow
 from sekisho.portal import acting, looking
-from sekisho.portal.api.bodies import EmptyBody, ExtendBody, NoteBody, RequestBody, Requests, RequestShown
+from sekisho.portal.api.bodies import EmptyBody, ExtendBody, FileShown, NoteBody, RequestBody, Requests, RequestShown
 from sekisho.portal.api.refusals import REFUSALS
 from sekisho.portal.door import Rule, Visit, door, granted, open_to
 from sekisho.portal.inputs import RequestId
@@ -69,7 +69,7 @@ def _one(here: Visit, request: str) -> RequestShown:
 
 
 def _shown(view: RequestView) -> RequestShown:
-    request, room = view.request, view.room
+    request, room, bound = view.request, view.room, view.bound
     return RequestShown(
         id=request.id,
         room=request.room,
@@ -87,6 +87,10 @@ def _shown(view: RequestView) -> RequestShown:
         decided_by=request.decided_by,
         note=request.note,
         end_reason=str(request.end_reason or ""),
+        kinds=[str(kind) for kind in bound.kinds] if bound is not None else [],
+        files=[FileShown(source=file.url, to=file.to) for file in bound.files] if bound is not None else [],
+        names=[str(rule) for rule in bound.egress] if bound is not None else [],
+        paste_in=bound is not None and bound.clipboard.paste_in,
         may_decide=isinstance(view.decision, Allow),
         is_mine=view.is_mine,
     )

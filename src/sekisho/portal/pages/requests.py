@@ -33,6 +33,12 @@ def one(here: Here, request: RequestId) -> Response:
     return _one(here, request)
 
 
+@ROUTER.get("/fragments/requests/{request}")
+@open_to(Rule.SIGNED_IN)
+def standing(here: Here, request: RequestId, seen_before: Annotated[str, Query(alias="seen", max_length=64)] = "") -> Response:
+    return live_news(here, "_standing.html", path=_standing_path(request), seen=seen_before, card=seen(looking.one(here, request)))
+
+
 @ROUTER.get("/decisions")
 @open_to(Rule.SIGNED_IN)
 def queue(here: Here) -> Response:
@@ -96,7 +102,12 @@ def end(here: Here, request: RequestId) -> Response:
 def _one(here: Visit, request: str, *, refusal: Deny | None = None) -> Response:
     card = seen(looking.one(here, request))
     status = 403 if refusal is not None else 200
-    return page(here, "request.html", status=status, card=card, refusal=refusal, typed_duration="30m")
+    standing_now = live_part(here, "_standing.html", path=_standing_path(request), card=card)
+    return page(here, "request.html", status=status, card=card, standing=standing_now, refusal=refusal, typed_duration="30m")
+
+
+def _standing_path(request: str) -> str:
+    return f"/fragments/requests/{request}"
 
 
 def _decided(here: Visit, request: str, outcome: Request | Deny) -> Response:
