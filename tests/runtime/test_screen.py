@@ -22,7 +22,7 @@ LIMITS = SpecLimits(256 * MIB, 32 * MIB, 16 * MIB, 32 * MIB, 1.0, 128)
 
 @pytest.fixture(scope="module")
 def agent(tmp_path_factory):
-    with machine(tmp_path_factory.mktemp("agent"), kind=OpenKind.DESKTOP) as made:
+    with machine(tmp_path_factory.mktemp("agent")) as made:
         yield made
 
 
@@ -55,13 +55,17 @@ def greeting(descriptor: int) -> bytes:
         return end.recv(12)
 
 
+def look(agent: Machine, session: str):
+    return agent.open(session, OpenKind.DESKTOP)
+
+
 def close_all(descriptors) -> None:
     for descriptor in descriptors:
         os.close(descriptor)
 
 
 def test_each_capability_opens_a_connection_of_its_own_to_the_rfb_server(agent, shown):
-    first, second = agent.open(shown), agent.open(shown)
+    first, second = look(agent, shown), look(agent, shown)
     try:
         assert [greeting(answer[1][0]) for answer in (first, second)] == [b"RFB 003.008\n"] * 2
     finally:
@@ -152,7 +156,7 @@ def test_a_screen_ends_with_its_shim(agent):
 
 def test_whoever_looks_is_cut_when_the_session_ends(agent):
     session = agent.ready(kinds=("desktop",), limits=LIMITS)
-    _, (stream, lifeline) = agent.open(session)
+    _, (stream, lifeline) = look(agent, session)
     assert greeting(stream) == b"RFB 003.008\n"
     assert agent.end(session).certificate.clean
     end = time.monotonic() + 10
@@ -171,10 +175,10 @@ def test_nobody_looks_at_a_frozen_room(agent):
     session = agent.ready(kinds=("desktop",), limits=LIMITS)
     agent.ask(Freeze(0, session))
     agent.wait(session, {RuntimeState.FROZEN})
-    assert isinstance(agent.open(session), Failed)
+    assert isinstance(look(agent, session), Failed)
     agent.ask(Thaw(0, session))
     agent.wait(session, {RuntimeState.READY})
-    _, descriptors = agent.open(session)
+    _, descriptors = look(agent, session)
     assert greeting(descriptors[0]) == b"RFB 003.008\n"
     close_all(descriptors)
     assert agent.end(session).certificate.clean
@@ -182,7 +186,7 @@ def test_nobody_looks_at_a_frozen_room(agent):
 
 def test_a_room_that_shows_no_desktop_has_no_screen(agent):
     session = agent.ready(kinds=("terminal",), limits=LIMITS)
-    assert isinstance(agent.open(session), Failed)
+    assert isinstance(look(agent, session), Failed)
     assert not (Path(f"/proc/{first_process(agent, session)}/root/tmp/.X11-unix")).exists()
     assert agent.end(session).certificate.clean
 
@@ -194,7 +198,7 @@ def test_a_screen_that_does_not_answer_stops_nobody(agent):
     held = []
     try:
         for _ in range(400):
-            answer = agent.open(session)
+            answer = look(agent, session)
             if isinstance(answer, Failed):
                 break
             held.append(answer[1])
