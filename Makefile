@@ -14,7 +14,7 @@ ARGUMENTS ?=
 BIN := .venv/bin
 PYTHON := $(BIN)/python
 NPM_DONE := node_modules/.package-lock.json
-VENDOR := src/sekisho/portal/static/vendor/htmx.min.js src/sekisho/gateway/static/vendor/xterm.js
+VENDOR := $(addprefix src/sekisho/,portal/static/vendor/htmx.min.js gateway/static/vendor/xterm.js gateway/static/vendor/novnc/core/rfb.js)
 SLOW := root or browser or postgres
 
 .PHONY: help

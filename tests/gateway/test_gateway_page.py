@@ -39,6 +39,20 @@ def test_the_page_allows_nothing_inline_keeps_nothing_and_sets_no_cookie(tmp_pat
     with_rooms_host(tmp_path, story)
 
 
+def test_the_desktops_page_allows_nothing_more_than_pictures_that_are_data(tmp_path: Path) -> None:
+    async def story(host: RoomsHost) -> None:
+        page = await get(host, "/desktop")
+        wanted = f"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' wss://{HOST}:{host.port}; img-src 'self' data:; "
+        assert page.headers["content-security-policy"] == wanted + "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        assert "clipboard-read=(), clipboard-write=()" in page.headers["permissions-policy"]
+        assert page.headers["cache-control"] == "no-store"
+        assert "set-cookie" not in page.headers
+        assert f'data-portal="{PORTAL}"' in page.text
+        assert (await get(host, "/static/vendor/novnc/core/rfb.js")).status_code == 200
+
+    with_rooms_host(tmp_path, story)
+
+
 @pytest.mark.parametrize(
     ("path", "status"),
     [("/", 303), ("/static/terminal.js", 200), ("/static/words.json", 200), ("/static/../app.py", 404), ("/static/%2e%2e/app.py", 404), ("/nothing", 404)],
@@ -108,10 +122,18 @@ def test_a_japanese_sentence_uses_only_facts_that_the_english_one_knows() -> Non
         assert set(re.findall(r"\{(\w+)\}", text)) <= known, reason
 
 
-def test_the_words_that_the_page_asks_for_exist() -> None:
+def test_every_word_that_a_page_asks_for_exists_and_every_word_is_asked_for() -> None:
     import re
 
-    html = (STATIC.parent / "terminal.html").read_text(encoding="utf-8")
-    script = (STATIC / "terminal.js").read_text(encoding="utf-8")
-    asked = set(re.findall(r'data-word="(\w+)"', html)) | set(re.findall(r'say\("(\w+)"\)', script))
-    assert asked <= WORDS["en"].keys()
+    text = "".join(path.read_text(encoding="utf-8") for path in (*STATIC.parent.glob("*.html"), *STATIC.glob("*.js")))
+    words = WORDS["en"].keys() - {"ended", "refused"}
+    assert set(re.findall(r'(?:data-word=|data-label=|say\()"(\w+)"', text)) <= words
+    assert {word for word in words if f'"{word}"' not in text} == set()
+
+
+def test_a_text_fills_the_same_places_in_both_languages() -> None:
+    import re
+
+    for name, text in WORDS["en"].items():
+        if isinstance(text, str):
+            assert set(re.findall(r"\{(\w+)\}", text)) == set(re.findall(r"\{(\w+)\}", WORDS["ja"][name])), name

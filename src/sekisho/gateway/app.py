@@ -1,4 +1,4 @@
-"""The rooms' host: one page, its assets, and the terminal's WebSocket. No cookie is read or set here, and nothing may be cached.
+"""The rooms' host: a page for each kind of room, their assets, and the terminal's WebSocket. No cookie is read or set here, and nothing may be cached.
 
 What opens a room is the one-time ticket in the first WebSocket message alone; a browser's Origin must be the rooms' own, so that no other site can use one.
 """
@@ -21,7 +21,7 @@ from starlette.websockets import WebSocket
 
 from sekisho.gateway.doorway_client import Doorway, DoorwayClient
 from sekisho.gateway.gate import Gate
-from sekisho.gateway.page import render_terminal_page
+from sekisho.gateway.page import render_desktop_page, render_terminal_page
 from sekisho.gateway.terminal import wire
 from sekisho.gateway.terminal.desk import Desk
 from sekisho.gateway.terminal.relay import Relay
@@ -51,6 +51,9 @@ def create_app(
     async def terminal_page(_: Request) -> Response:
         return render_terminal_page(nonce=secrets.token_urlsafe(16), rooms_origin=rooms_origin, portal_origin=portal_origin)
 
+    async def desktop_page(_: Request) -> Response:
+        return render_desktop_page(rooms_origin=rooms_origin, portal_origin=portal_origin)
+
     async def terminal_socket(websocket: WebSocket) -> None:
         await relay.serve(websocket, address=_address(websocket, trusted))
 
@@ -67,6 +70,7 @@ def create_app(
     routes = [
         Route("/", home),
         Route("/terminal", terminal_page),
+        Route("/desktop", desktop_page),
         WebSocketRoute("/terminal/ws", terminal_socket),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]

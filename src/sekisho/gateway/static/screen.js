@@ -1,0 +1,63 @@
+// The picture of a room and the way in for keys and mouse: noVNC, whose clipboard is left unheard, and what a browser does with keys and pictures kept off.
+
+import RFB from "./vendor/novnc/core/rfb.js";
+import { Channel } from "./channel.js";
+
+const QUALITY = 6;
+const COMPRESSION = 2;
+
+export class Screen {
+  // on: {shown(), broken()}: the picture is there; it cannot be understood.
+  constructor(host, line, on) {
+    this.host = host;
+    this.line = line;
+    this.on = on;
+    this.rfb = null;
+    this.channel = null;
+    host.addEventListener("contextmenu", (event) => event.preventDefault()); // it offers to save the picture
+    host.addEventListener("focusout", () => dispatchEvent(new Event("blur"))); // noVNC lets go of held keys when the window loses the keyboard only
+  }
+
+  open(label) {
+    this.close();
+    const channel = new Channel(this.line);
+    const rfb = new RFB(this.host, channel, { shared: true });
+    this.channel = channel;
+    this.rfb = rfb;
+    rfb.resizeSession = true;
+    rfb.scaleViewport = true; // for a room that keeps its size
+    rfb.qualityLevel = QUALITY;
+    rfb.compressionLevel = COMPRESSION;
+    rfb.background = "transparent";
+    rfb.addEventListener("connect", () => this.on.shown());
+    for (const trouble of ["disconnect", "securityfailure", "credentialsrequired", "serververification"]) {
+      rfb.addEventListener(trouble, () => { if (this.rfb === rfb) this.on.broken(); });
+    }
+    this.name(label);
+  }
+
+  name(label) {
+    const canvas = this.host.querySelector("canvas");
+    if (!canvas) return;
+    canvas.tabIndex = 0;
+    canvas.setAttribute("role", "application"); // keys are the room's; a screen reader must not take them
+    canvas.setAttribute("aria-label", label);
+    canvas.setAttribute("aria-keyshortcuts", "Control+Alt+Home");
+  }
+
+  receive(bytes) { if (this.channel) this.channel.receive(bytes); }
+
+  focus() { if (this.rfb) this.rfb.focus({ preventScroll: true }); }
+
+  press(keysyms) {
+    if (!this.rfb) return;
+    for (const keysym of keysyms) this.rfb.sendKey(keysym, null, true);
+    for (const keysym of [...keysyms].reverse()) this.rfb.sendKey(keysym, null, false);
+  }
+
+  close() {
+    const { rfb } = this;
+    this.rfb = this.channel = null;
+    if (rfb) rfb.disconnect();
+  }
+}
