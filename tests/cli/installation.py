@@ -117,7 +117,7 @@ class Api:
         found = next((each for each in self.requests if each["id"] == request.path_params["id"]), None)
         if found is None:
             return JSONResponse({"status": 404}, 404)
-        found["state"] = {"approve": "approved", "deny": "denied", "extend": "approved", "end": "ended"}[request.path_params["act"]]
+        found["state"] = {"approve": "approved", "deny": "denied", "withdraw": "withdrawn", "extend": "approved", "end": "ended"}[request.path_params["act"]]
         return JSONResponse(found)
 
     async def enter(self, request: Request) -> Response:

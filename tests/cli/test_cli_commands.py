@@ -103,6 +103,7 @@ def test_what_cannot_be_understood_is_exit_code_2_and_reaches_nobody(signed_in: 
         (("approve", "r-aaaaaaaaaa"), "approve", {"note": ""}, "r-aaaaaaaaaa is approved."),
         (("approve", "s-aaaaaaaaaa", "--note", "fine"), "approve", {"note": "fine"}, "r-aaaaaaaaaa is approved."),
         (("deny", "r-aaaaaaaaaa", "--note", "no"), "deny", {"note": "no"}, "r-aaaaaaaaaa is denied."),
+        (("withdraw", "r-aaaaaaaaaa"), "withdraw", {}, "r-aaaaaaaaaa is withdrawn."),
         (("extend", "r-aaaaaaaaaa", "--for", "30m"), "extend", {"duration_seconds": 1800}, "r-aaaaaaaaaa now lasts until"),
         (("end", "s-aaaaaaaaaa"), "end", {}, "r-aaaaaaaaaa is ended."),
     ],

@@ -1,7 +1,7 @@
 """Who may approve, deny, extend and end what: each promise with its reason."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -11,7 +11,7 @@ from tests.policy.policy_samples import ADMIN, AOI, GRANT, HANAKO, HOUR, MINUTE,
 from sekisho.model.people import Person
 from sekisho.model.reasons import Reason, sentence
 from sekisho.model.session import Request, RequestState
-from sekisho.policy.approve import DecisionFacts, ExtensionFacts, decide_approve, decide_deny, decide_end, decide_extend, decide_leave
+from sekisho.policy.approve import DecisionFacts, ExtensionFacts, decide_approve, decide_deny, decide_end, decide_extend, decide_leave, decide_withdraw
 from sekisho.policy.verdict import Allow, Deny
 
 FACTS = DecisionFacts(person=TARO, request=REQUEST, room=ROOM, is_room_in_force=True, note="", now=NOW)
@@ -35,6 +35,7 @@ _SHARED: list[tuple[str, DecisionFacts, Reason | None]] = [
     ("nobody is listed", facts(room=approval(by=())), Reason.NOT_APPROVER),
     ("granted already", facts(request=asked(RequestState.APPROVED)), Reason.ALREADY_DECIDED),
     ("denied already", facts(request=asked(RequestState.DENIED)), Reason.ALREADY_DECIDED),
+    ("withdrawn already", facts(request=asked(RequestState.WITHDRAWN)), Reason.ALREADY_DECIDED),
     ("expired already", facts(request=asked(RequestState.EXPIRED)), Reason.ALREADY_DECIDED),
     ("ended already", facts(request=asked(RequestState.ENDED)), Reason.ALREADY_DECIDED),
     ("its time is over", facts(now=NOW + HOUR), Reason.ALREADY_DECIDED),
@@ -103,6 +104,25 @@ _EXTEND: list[tuple[str, ExtensionFacts, Reason | None]] = [
 @pytest.mark.parametrize(("extension", "reason"), [row[1:] for row in _EXTEND], ids=[row[0] for row in _EXTEND])
 def test_an_extension_is_decided_with_its_reason(extension: ExtensionFacts, reason: Reason | None):
     assert _reason(decide_extend(extension)) == reason
+
+
+@pytest.mark.parametrize(
+    ("person", "request_", "now", "reason"),
+    [
+        (HANAKO, REQUEST, NOW, None),
+        (HANAKO, asked(RequestState.PENDING, approvals=("taro",)), NOW, None),
+        (TARO, REQUEST, NOW, Reason.NOT_YOUR_REQUEST),
+        (ADMIN, REQUEST, NOW, Reason.NOT_YOUR_REQUEST),
+        (HANAKO, GRANT, NOW, Reason.ALREADY_DECIDED),
+        (HANAKO, asked(RequestState.DENIED), NOW, Reason.ALREADY_DECIDED),
+        (HANAKO, asked(RequestState.WITHDRAWN), NOW, Reason.ALREADY_DECIDED),
+        (HANAKO, asked(RequestState.EXPIRED), NOW, Reason.ALREADY_DECIDED),
+        (HANAKO, asked(RequestState.ENDED), NOW, Reason.ALREADY_DECIDED),
+        (HANAKO, REQUEST, NOW + HOUR, Reason.ALREADY_DECIDED),
+    ],
+)
+def test_a_request_is_taken_back_by_its_person_alone_and_only_while_it_waits(person: Person, request_: Request, now: datetime, reason: Reason | None):
+    assert _reason(decide_withdraw(person, request_, now)) == reason
 
 
 _END = [

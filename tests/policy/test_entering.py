@@ -31,6 +31,7 @@ _STAY: list[tuple[str, EnterFacts, Reason | None]] = [
     ("a room that cannot be read", facts(room=None), Reason.NO_GRANT),
     ("pending", granted(state=RequestState.PENDING), Reason.NO_GRANT),
     ("denied", granted(state=RequestState.DENIED), Reason.NO_GRANT),
+    ("withdrawn", granted(state=RequestState.WITHDRAWN), Reason.NO_GRANT),
     ("expired", granted(state=RequestState.EXPIRED), Reason.NO_GRANT),
     ("ended", granted(state=RequestState.ENDED), Reason.TIME_OVER),
     ("another's", facts(caller=caller(TARO)), Reason.NOT_YOURS),

@@ -62,7 +62,7 @@ def test_rooms_say_what_they_ask_for_and_why_not(house):
 FIELDS = {
     RoomShown: "name title description kinds hours places longest_seconds ticket reason_characters approvers needed may_request reason sentence",
     RequestShown: "id room room_title person reason ticket address asked_at starts_at ends_at state approvals needed decided_by note end_reason "
-    "kinds files names paste_in may_decide is_mine",
+    "kinds files names paste_in may_decide may_withdraw is_mine",
     SessionShown: "id request room person kinds state starts_at ends_at staged_bytes staged_total_bytes staged_files why connections is_mine may_end",
 }
 

@@ -88,6 +88,8 @@ BY_PREFIX = (
     "fact.",
     "end.",
     "leave.",
+    "withdraw.",
+    "give-back.",
     "disable.",
     "log.",
     "account.",

@@ -193,6 +193,7 @@ def test_files_are_seen_to_arrive_and_why_they_could_not_with_what_to_try_until_
         assert words.say("mine.failed", why=words.say("end-reason.files-failed")) in japanese
         assert f'<p lang="en">{escape(over)}</p>' in japanese
         assert words.say("end-hint.files-failed") in japanese
+    house.clock.time += timedelta(minutes=1)
     house.ask()
     assert "The room was not opened" not in browser.get("/").text
 
@@ -235,7 +236,24 @@ def test_a_grant_that_has_not_begun_can_be_given_back(house):
     house.browser("taro").post(f"/requests/{request}/approve")
     operator = house.browser("hanako")
     assert f'id="give-back-{request}"' in operator.get("/").text
+    assert "Give Campaign data back?" in operator.get(f"/requests/{request}/end").text
     assert location(operator.post(f"/requests/{request}/end")) == "/"
+
+
+def test_a_request_that_waits_can_be_withdrawn_by_its_person_and_then_the_time_is_free_again(house):
+    request = house.ask()
+    operator, approver = house.browser("hanako"), house.browser("taro")
+    assert f'id="withdraw-{request}"' in operator.get("/").text
+    assert f'id="withdraw-{request}"' not in approver.get(f"/requests/{request}").text
+    assert "Withdraw the request for Campaign data?" in operator.get(f"/requests/{request}/withdraw").text
+    assert "not-your-request" in approver.post(f"/requests/{request}/withdraw").text
+    assert location(operator.post(f"/requests/{request}/withdraw")) == "/"
+    withdrawn = house.events("request.withdrawn")[-1]
+    assert (withdrawn["by"], withdrawn["request"], withdrawn["details"]["places"]) == ("hanako", request, ["security-area"])
+    assert "withdrawn" in operator.get("/requests").text
+    assert "Nothing waits for a decision." in approver.get("/decisions").text
+    assert "already-decided" in approver.post(f"/requests/{request}/approve").text
+    assert house.ask() != request
 
 
 def test_a_failed_session_says_why(house):

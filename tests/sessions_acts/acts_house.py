@@ -105,6 +105,9 @@ class World:
         assert isinstance(made, Request), made
         return made
 
+    def withdraw(self, name: str, request: str) -> Request | Deny:
+        return acts.withdraw(self.store, by=self.caller(name), request=request, places=PLACES, now=self.now)
+
     def approve(self, name: str, request: str, note: str = "") -> Request | Deny:
         return acts.approve(self.store, by=self.caller(name), request=request, note=note, book=self.book, places=PLACES, now=self.now)
 

@@ -54,12 +54,12 @@ class Acts(RuleBasedStateMachine):
         self.world.ask(name, room, starts=self.world.now + minutes * MINUTE, length=length * MINUTE)
         self.expected_events += 1
 
-    @rule(name=_PEOPLE, data=st.data(), act=st.sampled_from(["approve", "approve", "deny", "extend", "end"]))
+    @rule(name=_PEOPLE, data=st.data(), act=st.sampled_from(["approve", "approve", "deny", "extend", "end", "withdraw"]))
     def decide(self, name: str, data: st.DataObject, act: str) -> None:
         getattr(self.world, act)(name, self._some(data))
         self.expected_events += 1
 
-    @rule(data=st.data(), act=st.sampled_from(["approve", "approve", "deny", "extend"]))
+    @rule(data=st.data(), act=st.sampled_from(["approve", "approve", "deny", "extend", "withdraw"]))
     def decide_on_their_own(self, data: st.DataObject, act: str) -> None:
         request = self._some(data)
         getattr(self.world, act)(self.before[request].person if request in self.before else "hanako", request)

@@ -1,4 +1,4 @@
-"""`sekisho rooms | request | requests | approve | deny | extend | end`: asking for rooms, and deciding."""
+"""`sekisho rooms | request | requests | withdraw | approve | deny | extend | end`: asking for rooms, and deciding."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -19,6 +19,7 @@ def register(app: typer.Typer) -> None:
     app.command("rooms")(rooms)
     app.command("request")(request)
     app.command("requests")(requests)
+    app.command("withdraw")(withdraw)
     app.command("approve")(approve)
     app.command("deny")(deny)
     app.command("extend")(extend)
@@ -69,7 +70,7 @@ def request(
 
 
 def requests(
-    only: Annotated[str, typer.Option("--only", help="pending, approved, denied, expired or ended.")] = "",
+    only: Annotated[str, typer.Option("--only", help="pending, approved, denied, withdrawn, expired or ended.")] = "",
     as_json: Json = False,
 ) -> None:
     """Your requests, and those that wait for your decision."""
@@ -80,6 +81,11 @@ def requests(
         return
     columns = ("Request", "Room", "Person", "From", "Until", "State", "Reason", "Ticket", "Yours to decide")
     print_table(columns, [_row(each) for each in found["requests"]], empty="There are no requests.")
+
+
+def withdraw(request: Id, as_json: Json = False) -> None:
+    """Take your request back before it is decided. What was granted is given back with `sekisho end`."""
+    _decide(request, "withdraw", {}, as_json=as_json)
 
 
 def approve(request: Id, note: Annotated[str, typer.Option("--note", help="For the person and the log.")] = "", as_json: Json = False) -> None:

@@ -30,8 +30,9 @@ class EventKind(StrEnum):
     REQUEST_REFUSED = "request.refused"
     REQUEST_APPROVED = "request.approved"
     REQUEST_DENIED = "request.denied"
+    REQUEST_WITHDRAWN = "request.withdrawn"  # by the person who asked
     REQUEST_EXPIRED = "request.expired"
-    DECISION_REFUSED = "decision.refused"  # somebody tried to approve, deny, extend or end what they may not
+    DECISION_REFUSED = "decision.refused"  # somebody tried to approve, deny, withdraw, extend or end what they may not
     GRANT_EXTENDED = "grant.extended"
     GRANT_ENDED = "grant.ended"
     # sessions

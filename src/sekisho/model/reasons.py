@@ -44,6 +44,7 @@ class Reason(StrEnum):
     # decisions
     NO_SUCH_REQUEST = "no-such-request"
     OWN_REQUEST = "own-request"
+    NOT_YOUR_REQUEST = "not-your-request"
     NOT_APPROVER = "not-approver"
     ALREADY_DECIDED = "already-decided"
     NOTE_MISSING = "note-missing"
@@ -114,6 +115,7 @@ SENTENCES: Mapping[Reason, str] = {
     Reason.OVERLAPPING: "You have {request} for {room} in that time already.",
     Reason.NO_SUCH_REQUEST: "There is no request {request} that you may see.",
     Reason.OWN_REQUEST: "Nobody decides on their own request.",
+    Reason.NOT_YOUR_REQUEST: "A request is withdrawn only by the person who asked. Who approves the room may deny it.",
     Reason.NOT_APPROVER: "You are not among those who approve {room}: {approvers}.",
     Reason.ALREADY_DECIDED: "This request is {state} already.",
     Reason.NOTE_MISSING: "Say why: a denial needs a note.",

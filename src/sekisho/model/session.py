@@ -13,6 +13,7 @@ class RequestState(StrEnum):
     PENDING = "pending"
     APPROVED = "approved"
     DENIED = "denied"
+    WITHDRAWN = "withdrawn"  # by the person who asked, before it was decided
     EXPIRED = "expired"  # nobody decided before its time was over
     ENDED = "ended"  # the grant is over: time ran out, somebody ended it, or the person left
 

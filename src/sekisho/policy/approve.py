@@ -1,4 +1,4 @@
-"""What may be decided on a request and its grant, and by whom: approve, deny, extend, end.
+"""What may be decided on a request and its grant, and by whom: approve, deny, withdraw, extend, end.
 
 Nobody decides on their own request, whatever groups they are in: that comes first, before any list is looked at.
 """
@@ -58,7 +58,14 @@ def _decide(facts: DecisionFacts, *more: Deny | None) -> Allow | Deny:
     approver = _decide_other(facts.person, facts.request, facts.room)
     if isinstance(approver, Deny):
         return approver
-    return first_denial(_check_pending(facts), *more, check_note(facts.note)) or approver
+    return first_denial(check_pending(facts.request, facts.now), *more, check_note(facts.note)) or approver
+
+
+def decide_withdraw(person: Person, request: Request, now: datetime) -> Allow | Deny:
+    """To take one's own request back before it is decided. A grant is given back by ending it."""
+    if person.name != request.person:
+        return Deny(Reason.NOT_YOUR_REQUEST)
+    return check_pending(request, now) or Allow("own")
 
 
 def decide_extend(facts: ExtensionFacts) -> Allow | Deny:
@@ -90,6 +97,13 @@ def check_note(note: str) -> Deny | None:
     return check_text(note, field="The note", most=NOTE_MOST_CHARACTERS)
 
 
+def check_pending(request: Request, now: datetime) -> Deny | None:
+    """Does it still wait for a decision?"""
+    if request.state is not RequestState.PENDING:
+        return Deny(Reason.ALREADY_DECIDED, {"state": str(request.state)})
+    return Deny(Reason.ALREADY_DECIDED, {"state": str(RequestState.EXPIRED)}) if request.ends_at <= now else None
+
+
 def check_running(request: Request, now: datetime) -> Deny | None:
     """Is there a grant that is not over? One that has not begun counts."""
     if request.state is not RequestState.APPROVED:
@@ -101,12 +115,6 @@ def _decide_other(person: Person, request: Request, room: Room) -> Allow | Deny:
     if person.name == request.person:
         return Deny(Reason.OWN_REQUEST)
     return decide_approver(person, room)
-
-
-def _check_pending(facts: DecisionFacts) -> Deny | None:
-    if facts.request.state is not RequestState.PENDING:
-        return Deny(Reason.ALREADY_DECIDED, {"state": str(facts.request.state)})
-    return Deny(Reason.ALREADY_DECIDED, {"state": str(RequestState.EXPIRED)}) if facts.request.ends_at <= facts.now else None
 
 
 def _check_unchanged(request: Request, room: Room, *, is_in_force: bool) -> Deny | None:

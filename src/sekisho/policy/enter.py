@@ -54,7 +54,7 @@ def decide_stay(facts: EnterFacts) -> Allow | Deny:
 
 def _check_grant(grant: Request, now: datetime) -> Deny | None:
     match grant.state:
-        case RequestState.PENDING | RequestState.DENIED | RequestState.EXPIRED:
+        case RequestState.PENDING | RequestState.DENIED | RequestState.WITHDRAWN | RequestState.EXPIRED:
             return Deny(Reason.NO_GRANT, {"room": grant.room})
         case RequestState.ENDED:
             return Deny(Reason.TIME_OVER, {"ends": render_time(min(grant.ends_at, now))})

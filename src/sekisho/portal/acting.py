@@ -28,6 +28,10 @@ def request_room(here: Visit, room: str, *, reason: str, ticket: str, starts_at:
     return _told(here, outcome)
 
 
+def withdraw(here: Visit, request: str) -> Request | Deny:
+    return _told(here, acts.withdraw(here.portal.store, by=here.caller, request=request, places=here.portal.places, now=here.now))
+
+
 def approve(here: Visit, request: str, *, note: str) -> Request | Deny:
     portal = _ready(here)
     return _told(here, acts.approve(portal.store, by=here.caller, request=request, note=note, book=portal.book, places=portal.places, now=here.now))

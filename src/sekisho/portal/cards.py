@@ -74,6 +74,7 @@ class RequestCard:
     ways_in: tuple[str, ...]  # the kinds by which this person may enter now
     may_leave: bool
     may_give_back: bool
+    may_withdraw: bool
     may_end: bool
     may_decide: bool
     not_decided_because: Deny | None
@@ -140,6 +141,7 @@ def request_card(view: RequestView, *, now: datetime, language: str) -> RequestC
         ways_in=_ways_in(view),
         may_leave=view.is_mine and may_end and session is not None and session.state in _LEAVABLE,
         may_give_back=view.is_mine and may_end and session is None,
+        may_withdraw=isinstance(view.withdrawal, Allow),
         may_end=may_end and not view.is_mine,
         may_decide=is_pending and isinstance(view.decision, Allow),
         not_decided_because=view.decision if is_pending and isinstance(view.decision, Deny) else None,

@@ -3,7 +3,7 @@
 Theory.
 
 1. A *request* changes only by an act: somebody decides, or its time comes. An act that the table does not list is a bug of the caller: acts
-   ask `policy/` first, inside the same transaction. A request that was approved is the grant. What is over (denied, expired, ended) has no way out.
+   ask `policy/` first, inside the same transaction. A request that was approved is the grant. What is over (denied, withdrawn, expired, ended) has no way out.
 
 2. A *session* changes only by observation. Control looks at the grants and at the runtime, again and again, and may be killed in between, so it never
    sees every step: the table takes every jump forward (from `opening` straight to `destroyed`), takes the same observation twice, and goes
@@ -32,6 +32,7 @@ class RequestEvent(StrEnum):
     APPROVED_IN_PART = "approved-in-part"  # one of several approvals
     APPROVED = "approved"  # the last approval that was needed
     DENIED = "denied"
+    WITHDRAWN = "withdrawn"  # by the person who asked
     EXPIRED = "expired"  # nobody decided before its time was over
     EXTENDED = "extended"
     ENDED = "ended"  # time over, ended by somebody, left, or its session is over
@@ -58,6 +59,7 @@ REQUESTS: Mapping[tuple[R, RequestEvent], R] = {
     (R.PENDING, RequestEvent.APPROVED_IN_PART): R.PENDING,
     (R.PENDING, RequestEvent.APPROVED): R.APPROVED,
     (R.PENDING, RequestEvent.DENIED): R.DENIED,
+    (R.PENDING, RequestEvent.WITHDRAWN): R.WITHDRAWN,
     (R.PENDING, RequestEvent.EXPIRED): R.EXPIRED,
     (R.APPROVED, RequestEvent.EXTENDED): R.APPROVED,
     (R.APPROVED, RequestEvent.ENDED): R.ENDED,
@@ -101,7 +103,7 @@ _ENDING: Mapping[SessionEvent, S] = {
 }
 
 OVER = frozenset({S.DESTROYED, S.FAILED})
-REQUEST_OVER = frozenset({R.DENIED, R.EXPIRED, R.ENDED})
+REQUEST_OVER = frozenset({R.DENIED, R.WITHDRAWN, R.EXPIRED, R.ENDED})
 
 SESSIONS: Mapping[tuple[S, SessionEvent], S] = {
     **_OPEN_SESSIONS,

@@ -13,7 +13,7 @@ from sekisho.model.people import Caller, Channel, Person
 from sekisho.model.reasons import Reason
 from sekisho.model.room import Kind, Place, Room
 from sekisho.model.session import Request, RequestState, Session, session_id
-from sekisho.policy.approve import DecisionFacts, decide_approve, decide_end
+from sekisho.policy.approve import DecisionFacts, decide_approve, decide_end, decide_withdraw
 from sekisho.policy.deciding import deciding
 from sekisho.policy.listed import listed_by
 from sekisho.policy.reading import decide_reading, decide_seeing
@@ -40,7 +40,7 @@ class Offer:
 @dataclass(frozen=True, slots=True)
 class RequestView:
     """`room` is the one in force, or else `bound`, the one that the request is bound to and that a session of it is; None if it cannot be read. `decision`
-    says whether this person may approve or deny, `ending` whether they may end the grant."""
+    says whether this person may approve or deny, `withdrawal` whether they may take it back, `ending` whether they may end the grant."""
 
     request: Request
     room: Room | None
@@ -48,6 +48,7 @@ class RequestView:
     session: Session | None
     is_mine: bool
     decision: Allow | Deny
+    withdrawal: Allow | Deny
     ending: Allow | Deny
 
 
@@ -121,6 +122,7 @@ def _view(
         session=replace(session, ends_at=request.ends_at) if session else None,
         is_mine=request.person == person.name,
         decision=deciding(decision),
+        withdrawal=deciding(lambda: decide_withdraw(person, request, now)),
         ending=deciding(lambda: decide_end(person, request, room, now)),
     )
 

@@ -145,7 +145,7 @@ class RequestShown(Body):
     asked_at: datetime
     starts_at: datetime
     ends_at: datetime
-    state: Annotated[str, Field(description="pending, approved, denied, expired or ended.")]
+    state: Annotated[str, Field(description="pending, approved, denied, withdrawn, expired or ended.")]
     approvals: list[str]
     needed: int
     decided_by: str
@@ -156,6 +156,7 @@ class RequestShown(Body):
     names: Annotated[list[str], Field(description="What the room reaches, as name:port.")]
     paste_in: Annotated[bool, Field(description="May text be pasted in?")]
     may_decide: bool
+    may_withdraw: bool
     is_mine: bool
 
 

@@ -35,6 +35,13 @@ def requests(here: Here, state: Annotated[RequestState | None, Query(description
     return Requests(requests=[_shown(view) for view in looking.views(here, state=state)])
 
 
+@ROUTER.post("/{request}/withdraw")
+@open_to(Rule.SIGNED_IN)
+def withdraw(here: Here, request: RequestId, body: EmptyBody | None = None) -> RequestShown:  # noqa: ARG001  only its shape matters
+    """Take one's own request back before it is decided."""
+    return _one(here, granted(acting.withdraw(here, request)).id)
+
+
 @ROUTER.post("/{request}/approve")
 @open_to(Rule.SIGNED_IN)
 def approve(here: Here, request: RequestId, body: NoteBody) -> RequestShown:
@@ -92,5 +99,6 @@ def _shown(view: RequestView) -> RequestShown:
         names=[str(rule) for rule in bound.egress] if bound is not None else [],
         paste_in=bound is not None and bound.clipboard.paste_in,
         may_decide=isinstance(view.decision, Allow),
+        may_withdraw=isinstance(view.withdrawal, Allow),
         is_mine=view.is_mine,
     )

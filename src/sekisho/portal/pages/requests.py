@@ -67,6 +67,19 @@ def running(here: Here, seen: Seen = "") -> Response:
     return live_news(here, "_running.html", path="/fragments/running", seen=seen, cards=looking.running(here))
 
 
+@ROUTER.get("/requests/{request}/withdraw")
+@open_to(Rule.SIGNED_IN)
+def withdraw_question(here: Here, request: RequestId) -> Response:
+    card = seen(looking.one(here, request))
+    return confirm(here, "withdraw", facts={"title": card.title}, action=f"/requests/{request}/withdraw", back="/")
+
+
+@ROUTER.post("/requests/{request}/withdraw")
+@open_to(Rule.SIGNED_IN)
+def withdraw(here: Here, request: RequestId) -> Response:
+    return _decided(here, request, acting.withdraw(here, request))
+
+
 @ROUTER.post("/requests/{request}/approve")
 @open_to(Rule.SIGNED_IN)
 def approve(here: Here, request: RequestId, note: Note = "") -> Response:
@@ -90,7 +103,9 @@ def extend(here: Here, request: RequestId, duration: Annotated[str, Form(max_len
 def end_question(here: Here, request: RequestId) -> Response:
     card = seen(looking.one(here, request))
     facts = {"person": card.person, "title": card.title}
-    return confirm(here, "end", facts=facts, action=f"/requests/{request}/end", back="/" if card.is_mine else "/decisions")
+    return confirm(
+        here, "give-back" if card.may_give_back else "end", facts=facts, action=f"/requests/{request}/end", back="/" if card.is_mine else "/decisions"
+    )
 
 
 @ROUTER.post("/requests/{request}/end")
