@@ -39,7 +39,7 @@ class Screen:
     def size(self) -> list[int]:
         return next((each["size"] for each in reversed(self.met) if "size" in each), [])
 
-    def keys(self) -> list[str]:
+    def pressed(self) -> list[str]:
         return [each["key"] for each in self.met if each.get("is_down")]
 
     def held(self) -> set[str]:

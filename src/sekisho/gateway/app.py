@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
@@ -72,7 +73,7 @@ def create_app(
         Route("/terminal", terminal_page),
         Route("/desktop", desktop_page),
         WebSocketRoute("/terminal/ws", terminal_socket),
-        Mount("/static", StaticFiles(directory=STATIC)),
+        Mount("/static", GZipMiddleware(StaticFiles(directory=STATIC))),  # the same for everybody: there is no secret beside which compression tells
     ]
     app = Starlette(routes=routes, lifespan=lifespan)
     app.add_middleware(Gate, host=urlsplit(rooms_origin).netloc, origin=rooms_origin)

@@ -77,8 +77,8 @@ function broken() {
 
 function wayOut() {
   if (line.isOver) return;
-  if (byId("desktop").contains(document.activeElement)) bar.reveal();
-  else screen.focus();
+  if (byId("bar").contains(document.activeElement)) screen.focus();
+  else bar.reveal();
 }
 
 function over() {

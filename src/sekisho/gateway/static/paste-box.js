@@ -19,6 +19,7 @@ export class PasteBox {
     byId("paste-put").addEventListener("click", () => this.hand());
     byId("paste-shut").addEventListener("click", () => this.shut());
     byId("paste-box").addEventListener("keydown", (event) => {
+      if (event.isComposing) return; // an input method is at work, which is welcome here
       if (event.key === "Escape") this.shut();
       else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) this.hand();
     });

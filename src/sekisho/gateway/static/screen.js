@@ -1,5 +1,6 @@
 // The picture of a room and the way in for keys and mouse: noVNC, whose clipboard is left unheard, and what a browser does with keys and pictures kept off.
 
+import "./no-video.js";
 import RFB from "./vendor/novnc/core/rfb.js";
 import { Channel } from "./channel.js";
 
@@ -26,6 +27,7 @@ export class Screen {
     this.rfb = rfb;
     rfb.resizeSession = true;
     rfb.scaleViewport = true; // for a room that keeps its size
+    rfb.showDotCursor = true; // where the room shows no pointer
     rfb.qualityLevel = QUALITY;
     rfb.compressionLevel = COMPRESSION;
     rfb.background = "transparent";
