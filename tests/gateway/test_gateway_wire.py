@@ -6,14 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sekisho.gateway.terminal import wire
+from sekisho.gateway import wire
+from sekisho.gateway.terminal import wire as terminal_wire
 from sekisho.gateway.terminal.pasting import PasteRefuser
 
-SIZES = st.builds(wire.Size, st.integers(1, wire.COLUMNS_LIMIT), st.integers(1, wire.ROWS_LIMIT))
+SIZES = st.builds(terminal_wire.Size, st.integers(1, terminal_wire.COLUMNS_LIMIT), st.integers(1, terminal_wire.ROWS_LIMIT))
 TEXTS = st.text(max_size=20)
 SECONDS = st.floats(0, 1e11)
-HELLOS = st.builds(wire.Hello, st.text(st.characters(codec="ascii"), min_size=1, max_size=60), SIZES)
-CLIENT = st.builds(wire.Resize, SIZES) | st.just(wire.Leave())
+HELLOS = st.builds(terminal_wire.Hello, st.text(st.characters(codec="ascii"), min_size=1, max_size=60), SIZES)
+CLIENT = st.builds(terminal_wire.Resize, SIZES) | st.just(wire.Leave())
 SERVER = (
     st.builds(wire.Admitted, TEXTS, TEXTS, TEXTS, TEXTS, TEXTS, SECONDS, SECONDS, TEXTS, st.booleans())
     | st.builds(wire.Extended, SECONDS)
@@ -30,13 +31,13 @@ LIKELY = st.fixed_dictionaries({}, optional=dict.fromkeys(KEYS, ANYTHING))
 
 
 @given(HELLOS)
-def test_a_first_message_survives_the_wire(hello: wire.Hello) -> None:
-    assert wire.parse_hello(wire.render_hello(hello)) == hello
+def test_a_first_message_survives_the_wire(hello: terminal_wire.Hello) -> None:
+    assert terminal_wire.parse_hello(terminal_wire.render_hello(hello)) == hello
 
 
 @given(CLIENT)
-def test_a_clients_message_survives_the_wire(message: wire.FromClient) -> None:
-    assert wire.parse_client(wire.render_client(message)) == message
+def test_a_clients_message_survives_the_wire(message: terminal_wire.FromClient) -> None:
+    assert terminal_wire.parse_client(terminal_wire.render_client(message)) == message
 
 
 @given(SERVER)
@@ -46,7 +47,7 @@ def test_a_servers_message_survives_the_wire(message: wire.FromServer) -> None:
 
 @given(st.text(max_size=200) | ANYTHING.map(json.dumps) | LIKELY.map(json.dumps))
 def test_anything_else_is_one_named_error(text: str) -> None:
-    for parse in (wire.parse_hello, wire.parse_client, wire.parse_server):
+    for parse in (terminal_wire.parse_hello, terminal_wire.parse_client, wire.parse_server):
         try:
             parse(text)
         except wire.MalformedMessage:
@@ -64,7 +65,7 @@ TOO_MUCH = [
 
 @pytest.mark.parametrize("text", TOO_MUCH)
 def test_lengths_and_kinds_are_bounded(text: str) -> None:
-    for parse in (wire.parse_hello, wire.parse_client):
+    for parse in (terminal_wire.parse_hello, terminal_wire.parse_client):
         with pytest.raises(wire.MalformedMessage):
             parse(text)
 
@@ -77,7 +78,7 @@ def test_an_end_is_a_finite_number(number: str) -> None:
 
 @given(st.integers(), st.integers())
 def test_a_client_with_an_odd_screen_sends_a_size_that_is_taken(columns: int, rows: int) -> None:
-    wire.parse_client(wire.render_client(wire.Resize(wire.clamp(columns, rows))))
+    terminal_wire.parse_client(terminal_wire.render_client(terminal_wire.Resize(terminal_wire.clamp(columns, rows))))
 
 
 PASTE_PARTS = st.lists(st.sampled_from([b"\x1b[200~", b"\x1b[201~", b"\x1b", b"[", b"2", b"0", b"typed", b"\x1b[A", "日本".encode()]), max_size=10)

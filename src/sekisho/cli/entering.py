@@ -13,7 +13,8 @@ from sekisho.cli.escapes import Escapes, Wish
 from sekisho.cli.local_terminal import LocalTerminal
 from sekisho.cli.loopback import dial
 from sekisho.cli.trust import HTTPS_PORT
-from sekisho.gateway.terminal import wire
+from sekisho.gateway import wire
+from sekisho.gateway.terminal.wire import Hello, Resize, render_client, render_hello
 from sekisho.model.errors import Trouble
 
 HELP = b"\r\n~.  disconnect; the room goes on\r\n~?  this\r\n~~  a ~\r\n(at the start of a line)\r\n"
@@ -62,7 +63,7 @@ class _Entry:
 
     async def run(self, ticket: str) -> Outcome:
         loop = asyncio.get_running_loop()
-        await self._outgoing.put(wire.render_hello(wire.Hello(ticket, self.terminal.size())))
+        await self._outgoing.put(render_hello(Hello(ticket, self.terminal.size())))
         loop.add_reader(self.terminal.read_from, self._on_typed)
         loop.add_signal_handler(signal.SIGWINCH, self._on_resized)
         for ending in (signal.SIGTERM, signal.SIGHUP):
@@ -126,4 +127,4 @@ class _Entry:
 
     def _on_resized(self) -> None:
         if not self._outgoing.full():
-            self._outgoing.put_nowait(wire.render_client(wire.Resize(self.terminal.size())))
+            self._outgoing.put_nowait(render_client(Resize(self.terminal.size())))

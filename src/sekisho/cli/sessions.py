@@ -20,7 +20,7 @@ from sekisho.cli.local_terminal import LocalTerminal
 from sekisho.cli.portal import Portal, Refused
 from sekisho.cli.showing import local_time, print_json, print_table, size, tell, visible
 from sekisho.cli.trust import context
-from sekisho.gateway.terminal import wire
+from sekisho.gateway import wire
 from sekisho.model.errors import Trouble
 from sekisho.model.reasons import Reason, sentence
 from sekisho.model.room import Kind

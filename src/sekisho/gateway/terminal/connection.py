@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sekisho.gateway.terminal import wire
+from sekisho.gateway import wire
 from sekisho.sessions.doorway import Admitted, Closed
 
 FRAME_BYTES = 16_384  # of one frame to the client

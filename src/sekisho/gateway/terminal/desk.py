@@ -6,13 +6,14 @@ Each of these is applied here, by the gateway itself, also while control is away
 import asyncio
 from pathlib import Path
 
+from sekisho.gateway import wire
 from sekisho.gateway.doorway_client import Doorway, Held
 from sekisho.gateway.opener import OpenFailed, open_terminal
-from sekisho.gateway.terminal import wire
 from sekisho.gateway.terminal.connection import Connection, Ending
 from sekisho.gateway.terminal.console import Console
 from sekisho.gateway.terminal.deadline import Deadline
 from sekisho.gateway.terminal.screening import is_answer
+from sekisho.gateway.terminal.wire import Size
 from sekisho.gateway.timings import Timings
 from sekisho.model.session import EndReason
 from sekisho.sessions.doorway import Admitted, Closed, Cut, Extended
@@ -72,7 +73,7 @@ class Desk(Held):
             connection.say(wire.Extended(news.ends_at))
         self._look_again.set()
 
-    async def enter(self, admitted: Admitted, connection: Connection, size: wire.Size) -> None:
+    async def enter(self, admitted: Admitted, connection: Connection, size: Size) -> None:
         """Exchange the capability and attach to the session's console. Raises OpenFailed.
 
         The capability is exchanged also when the console is held: what opens nothing more must not lie about, and the agent has its say at every entry.
@@ -105,7 +106,7 @@ class Desk(Held):
             post.console.detach(connection)
         self._doorway.closed(connection.closed())
 
-    def resize(self, connection: Connection, size: wire.Size) -> None:
+    def resize(self, connection: Connection, size: Size) -> None:
         if post := self._posts.get(connection.session):
             post.console.resize(connection, size)
 
@@ -127,7 +128,7 @@ class Desk(Held):
             for post in self._posts.values():
                 post.console.close()
 
-    def _attach(self, admitted: Admitted, post: Post, connection: Connection, size: wire.Size) -> None:
+    def _attach(self, admitted: Admitted, post: Post, connection: Connection, size: Size) -> None:
         self.extended(Extended(admitted.session, admitted.ends_at))
         connection.say(_welcome(admitted, now=self._clock.now().timestamp()))
         post.was_active()

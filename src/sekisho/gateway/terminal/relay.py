@@ -11,12 +11,13 @@ from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from sekisho.gateway import wire
 from sekisho.gateway.doorway_client import Doorway
 from sekisho.gateway.opener import OpenFailed
-from sekisho.gateway.terminal import wire
 from sekisho.gateway.terminal.connection import Connection, Ending
 from sekisho.gateway.terminal.desk import Desk
 from sekisho.gateway.terminal.pasting import PasteRefuser
+from sekisho.gateway.terminal.wire import INPUT_LIMIT_BYTES, Resize, Size, parse_client, parse_hello
 from sekisho.gateway.timings import Timings
 from sekisho.model.reasons import Reason, sentence
 from sekisho.sessions.doorway import Admitted, Allowed, Extended, Fact, Refused
@@ -37,7 +38,7 @@ class Relay:
         await socket.accept()
         try:
             async with asyncio.timeout(self._timings.first_message):
-                hello = wire.parse_hello(await _receive_text(socket))
+                hello = parse_hello(await _receive_text(socket))
         except (TimeoutError, wire.MalformedMessage):
             await self._last_word(socket, None, code=_POLICY)
             return
@@ -49,7 +50,7 @@ class Relay:
             return
         await self._admitted(socket, answer, hello.size, address)
 
-    async def _admitted(self, socket: WebSocket, admitted: Admitted, size: wire.Size, address: str) -> None:
+    async def _admitted(self, socket: WebSocket, admitted: Admitted, size: Size, address: str) -> None:
         connection = Connection(admitted, address=address)
         self._desk.admit(connection)
         try:
@@ -84,7 +85,7 @@ class Relay:
                 await self._type(connection, message["bytes"], refuser)
 
     async def _type(self, connection: Connection, typed: bytes, refuser: PasteRefuser | None) -> None:
-        if len(typed) > wire.INPUT_LIMIT_BYTES:
+        if len(typed) > INPUT_LIMIT_BYTES:
             connection.end(Ending("disconnected"))
             return
         connection.bytes_in += len(typed)
@@ -92,12 +93,12 @@ class Relay:
 
     def _obey(self, connection: Connection, text: str) -> None:
         try:
-            message = wire.parse_client(text)
+            message = parse_client(text)
         except wire.MalformedMessage:
             connection.end(Ending("disconnected"))
             return
         match message:
-            case wire.Resize(size):
+            case Resize(size):
                 self._desk.resize(connection, size)
             case wire.Leave():
                 connection.end(Ending("left", wire.Ended("left"), left=True))
