@@ -1,4 +1,4 @@
-"""The rooms' host: a page for each kind of room, their assets, and the terminal's WebSocket. No cookie is read or set here, and nothing may be cached.
+"""The rooms' host: its pages, their assets, and a WebSocket for each channel. No cookie is read or set here, and nothing may be cached.
 
 What opens a room is the one-time ticket in the first WebSocket message alone; a browser's Origin must be the rooms' own, so that no other site can use one.
 """
@@ -20,13 +20,15 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
+from sekisho.gateway.desk import Desk
+from sekisho.gateway.desktop.messages import CLIENT_TEXT_LIMIT_BYTES
+from sekisho.gateway.desktop.relay import DesktopChannel
 from sekisho.gateway.doorway_client import Doorway, DoorwayClient
 from sekisho.gateway.gate import Gate
 from sekisho.gateway.page import render_desktop_page, render_terminal_page
-from sekisho.gateway.terminal import wire
-from sekisho.gateway.terminal.desk import Desk
-from sekisho.gateway.terminal.relay import Relay
+from sekisho.gateway.terminal.relay import TerminalChannel
 from sekisho.gateway.timings import Timings
+from sekisho.gateway.visits import Visits
 from sekisho.policy.caller_address import Networks, caller_address, parse_networks
 from sekisho.system.clock import Clock
 
@@ -41,8 +43,10 @@ def create_app(
 ) -> Starlette:
     """`rooms_origin` and `portal_origin` are `https://name[:port]`; `open_path` is the agent's socket; `trusted_proxies` are addresses or networks."""
     times = timings or Timings()
-    desk = Desk(doorway=doorway, open_path=open_path, clock=clock, timings=times)
-    relay = Relay(doorway=doorway, desk=desk, timings=times)
+    desk = Desk(doorway=doorway, clock=clock, timings=times)
+    visits = Visits(doorway=doorway, desk=desk, timings=times)
+    terminal = TerminalChannel(desk=desk, open_path=open_path, timings=times)
+    desktop = DesktopChannel(doorway=doorway, desk=desk, open_path=open_path, timings=times)
     doorway.attach(desk)
     trusted = parse_networks(trusted_proxies)
 
@@ -56,7 +60,10 @@ def create_app(
         return render_desktop_page(rooms_origin=rooms_origin, portal_origin=portal_origin)
 
     async def terminal_socket(websocket: WebSocket) -> None:
-        await relay.serve(websocket, address=_address(websocket, trusted))
+        await visits.serve(websocket, terminal, address=_address(websocket, trusted))
+
+    async def desktop_socket(websocket: WebSocket) -> None:
+        await visits.serve(websocket, desktop, address=_address(websocket, trusted))
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -73,6 +80,7 @@ def create_app(
         Route("/terminal", terminal_page),
         Route("/desktop", desktop_page),
         WebSocketRoute("/terminal/ws", terminal_socket),
+        WebSocketRoute("/desktop/ws", desktop_socket),
         Mount("/static", GZipMiddleware(StaticFiles(directory=STATIC))),  # the same for everybody: there is no secret beside which compression tells
     ]
     app = Starlette(routes=routes, lifespan=lifespan)
@@ -117,7 +125,7 @@ async def run_server(server: uvicorn.Server, listener: socket.socket) -> None:
 
 
 def server_config(app: Starlette, *, certificate: Path, key: Path) -> uvicorn.Config:
-    """Addresses are ours to read (`policy.caller_address`), not uvicorn's; frames are bounded; terminal bytes are not compressed beside secrets (CRIME)."""
+    """Addresses are ours to read (`policy.caller_address`), not uvicorn's; frames are bounded; nothing is compressed beside secrets (CRIME)."""
     return uvicorn.Config(
         app,
         ssl_certfile=certificate,
@@ -127,7 +135,7 @@ def server_config(app: Starlette, *, certificate: Path, key: Path) -> uvicorn.Co
         access_log=False,
         log_level="warning",
         ws="websockets-sansio",
-        ws_max_size=wire.INPUT_LIMIT_BYTES,
+        ws_max_size=CLIENT_TEXT_LIMIT_BYTES,
         ws_per_message_deflate=False,
         ws_ping_interval=_PING_SECONDS,
         ws_ping_timeout=_PING_SECONDS,

@@ -1,4 +1,5 @@
-"""The gateway's end of control's doorway (`sessions.doorway`): redeem, recheck, say what closed; hear cuts and extensions. It reconnects for ever.
+"""The gateway's end of control's doorway (`sessions.doorway`): redeem, recheck, ask before a paste, say what closed; hear cuts and extensions. It reconnects
+for ever.
 
 Nobody is let in by silence: a question that is not answered in time is answered here, with a refusal or with None. What was closed while control was
 away is said when it is back, before `Alive`; that somebody asked to *leave* is said again after every reconnect for a while, because control may have
@@ -14,7 +15,7 @@ from typing import Protocol
 
 from sekisho.model import messages
 from sekisho.model.reasons import Reason
-from sekisho.sessions.doorway import Admitted, Alive, Allowed, Closed, Cut, Extended, Recheck, Redeem, Refused, ToGateway
+from sekisho.sessions.doorway import Admitted, Alive, Allowed, Closed, Cut, Extended, Paste, Pasted, Recheck, Redeem, Refused, ToGateway
 from sekisho.system.packets import Channel, ChannelClosed, connect
 
 _RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
@@ -22,7 +23,8 @@ _WAITING_LIMIT = 10_000  # closings kept while control is away
 _LEAVING_LIMIT = 256
 _LEAVING_SECONDS = 600.0
 
-Answer = Admitted | Refused | Allowed
+Question = Redeem | Recheck | Paste
+Answer = Admitted | Refused | Allowed | Pasted
 
 
 class Held(Protocol):
@@ -44,6 +46,10 @@ class Doorway(Protocol):
 
     async def recheck(self, *, connection: str, address: str) -> Allowed | Refused | None:
         """None: control did not answer."""
+        ...
+
+    async def paste(self, *, connection: str, address: str, characters: int, size_bytes: int) -> Pasted | Refused:
+        """May so much text come in? Silence is a refusal."""
         ...
 
     def closed(self, news: Closed) -> None: ...
@@ -72,13 +78,15 @@ class DoorwayClient(Doorway):
 
     async def redeem(self, *, ticket: str, address: str, kind: str) -> Admitted | Refused:
         answer = await self._ask(lambda number: Redeem(number, ticket, address, kind))
-        if isinstance(answer, Admitted | Refused):
-            return answer
-        return Refused(to=0, reason=Reason.CONTROL_UNAVAILABLE)
+        return answer if isinstance(answer, Admitted | Refused) else Refused(to=0, reason=Reason.CONTROL_UNAVAILABLE)
 
     async def recheck(self, *, connection: str, address: str) -> Allowed | Refused | None:
         answer = await self._ask(lambda number: Recheck(number, connection, address))
         return answer if isinstance(answer, Allowed | Refused) else None
+
+    async def paste(self, *, connection: str, address: str, characters: int, size_bytes: int) -> Pasted | Refused:
+        answer = await self._ask(lambda number: Paste(number, connection, address, characters=characters, size_bytes=size_bytes))
+        return answer if isinstance(answer, Pasted | Refused) else Refused(to=0, reason=Reason.CONTROL_UNAVAILABLE)
 
     def closed(self, news: Closed) -> None:
         if news.left:
@@ -116,7 +124,7 @@ class DoorwayClient(Doorway):
             self._say(news)
         self._say(Alive(self._held.connections() if self._held else ()))
 
-    async def _ask(self, question: Callable[[int], Redeem | Recheck]) -> Answer | None:
+    async def _ask(self, question: Callable[[int], Question]) -> Answer | None:
         self._number += 1
         number = self._number
         answer: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
@@ -131,7 +139,7 @@ class DoorwayClient(Doorway):
         finally:
             del self._asked[number]
 
-    def _say(self, message: Redeem | Recheck | Closed | Alive) -> bool:
+    def _say(self, message: Question | Closed | Alive) -> bool:
         if self._channel is None:
             return False
         try:

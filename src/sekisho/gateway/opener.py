@@ -1,4 +1,4 @@
-"""A capability, exchanged at the agent for the ends of a terminal (`runtime.protocol`): the pseudo-terminal's master, and the lifeline."""
+"""A capability, exchanged at the agent for two ends (`runtime.protocol`): one that leads into the room, and the lifeline."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ _NUMBER = 1  # one question a connection
 
 
 class OpenFailed(Exception):
-    """`reference` is the agent's word, or `agent-away`, `agent-silent`, `agent-malformed`."""
+    """`reference` is the agent's word, or `agent-away`, `agent-silent`, `agent-malformed`, or what its channel says of an end that leads nowhere."""
 
     def __init__(self, reference: str) -> None:
         super().__init__(reference)
@@ -21,20 +21,19 @@ class OpenFailed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class TerminalEnds:
-    """Two descriptors that the holder must close."""
+class Ends:
+    """Two descriptors that the holder must close. `room` is a pseudo-terminal's master or a stream socket, by the kind that was asked for."""
 
-    session: str
-    pty: int
+    room: int
     lifeline: int
 
     def close(self) -> None:
-        os.close(self.pty)
+        os.close(self.room)
         os.close(self.lifeline)
 
 
-async def open_terminal(path: Path, *, capability: str, answer_seconds: float) -> TerminalEnds:
-    """Raises OpenFailed; no descriptor is then left open."""
+async def open_ends(path: Path, *, capability: str, kind: OpenKind, session: str, answer_seconds: float) -> Ends:
+    """Raises OpenFailed, also when they are of another kind or session; no descriptor is then left open."""
     try:
         channel = connect(path)
     except ChannelClosed as error:
@@ -49,7 +48,7 @@ async def open_terminal(path: Path, *, capability: str, answer_seconds: float) -
         raise OpenFailed("agent-silent") from error
     finally:
         channel.close()
-    return _ends(packet, descriptors)
+    return _ends(packet, descriptors, kind=kind, session=session)
 
 
 async def _received(channel: Channel) -> tuple[bytes, tuple[int, ...]]:
@@ -64,17 +63,16 @@ async def _received(channel: Channel) -> tuple[bytes, tuple[int, ...]]:
     return received
 
 
-def _ends(packet: bytes, descriptors: tuple[int, ...]) -> TerminalEnds:
+def _ends(packet: bytes, descriptors: tuple[int, ...], *, kind: OpenKind, session: str) -> Ends:
     try:
         answer = messages.parse(packet, FromOpener)
     except messages.MalformedMessage as error:
         raise _closing(descriptors, "agent-malformed") from error
     if isinstance(answer, Failed):
         raise _closing(descriptors, answer.reference)
-    if not isinstance(answer, Opened) or answer.kind is not OpenKind.TERMINAL or len(descriptors) != 2:
+    if not isinstance(answer, Opened) or (answer.kind, answer.session) != (kind, session) or len(descriptors) != 2:
         raise _closing(descriptors, "agent-malformed")
-    pty, lifeline = descriptors
-    return TerminalEnds(answer.session, pty, lifeline)
+    return Ends(*descriptors)
 
 
 def _closing(descriptors: tuple[int, ...], reference: str) -> OpenFailed:

@@ -10,8 +10,7 @@ import os
 import termios
 from collections.abc import Callable
 
-from sekisho.gateway.opener import TerminalEnds
-from sekisho.gateway.terminal.connection import Connection, Ending
+from sekisho.gateway.connection import Connection, Ending
 from sekisho.gateway.terminal.replay import ALTERNATE_SCREENS, Replay
 from sekisho.gateway.terminal.screening import Screener
 from sekisho.gateway.terminal.wire import Size
@@ -21,14 +20,12 @@ PACE_BYTES_PER_SECOND = 4_194_304
 
 
 class Console:
-    """Takes over `ends` and closes them. `on_stopped` is called once, when the room's side is gone."""
+    """Takes over the pseudo-terminal's master and closes it. `on_stopped` is called once, when no process of the room has it open any more."""
 
-    def __init__(self, ends: TerminalEnds, *, stalled_seconds: float, on_stopped: Callable[["Console"], None]) -> None:
-        self.session = ends.session
+    def __init__(self, pty: int, *, stalled_seconds: float, on_stopped: Callable[[], None]) -> None:
         self.connections: list[Connection] = []
-        self.last_connection = ""
         self.is_stopped = False
-        self._ends = ends
+        self._pty = pty
         self._loop = asyncio.get_running_loop()
         self._stalled_seconds = stalled_seconds
         self._on_stopped = on_stopped
@@ -39,16 +36,13 @@ class Console:
         self._waits_for: asyncio.TimerHandle | None = None  # every connection is full
         self._typing = asyncio.Lock()
         self._writable: asyncio.Future[None] | None = None
-        for descriptor in (ends.pty, ends.lifeline):
-            os.set_blocking(descriptor, False)
-        self._loop.add_reader(ends.lifeline, self._on_lifeline)
-        self._loop.add_reader(ends.pty, self._on_output)
+        os.set_blocking(pty, False)
+        self._loop.add_reader(pty, self._on_output)
 
     def attach(self, connection: Connection, size: Size) -> None:
         connection.show(self._replay.render())
         connection.on_taken = self._on_taken
         self.connections.append(connection)
-        self.last_connection = connection.id
         self.resize(connection, size)
         if self._replay.is_cut and self._screener.modes & ALTERNATE_SCREENS:
             self._ask_for_redraw(size)
@@ -74,7 +68,7 @@ class Console:
             while at < len(typed) and not self.is_stopped and not connection.ending:
                 self._activate(connection)
                 try:
-                    at += os.write(self._ends.pty, typed[at:])
+                    at += os.write(self._pty, typed[at:])
                 except BlockingIOError:
                     await self._until_writable()
                 except OSError:
@@ -90,19 +84,19 @@ class Console:
             return
         self._active = connection
         if size := self._sizes.get(connection.id):
-            termios.tcsetwinsize(self._ends.pty, (size.rows, size.columns))
+            termios.tcsetwinsize(self._pty, (size.rows, size.columns))
 
     def _ask_for_redraw(self, size: Size) -> None:
         """A full-screen program whose beginning is no longer kept draws itself anew when its window changes."""
-        termios.tcsetwinsize(self._ends.pty, (max(1, size.rows - 1), size.columns))
-        termios.tcsetwinsize(self._ends.pty, (size.rows, size.columns))
+        termios.tcsetwinsize(self._pty, (max(1, size.rows - 1), size.columns))
+        termios.tcsetwinsize(self._pty, (size.rows, size.columns))
 
     def _on_output(self) -> None:
         output = self._read()
         if output:
             self._show(output)
         if not self.is_stopped and len(output) >= 4096:
-            self._loop.remove_reader(self._ends.pty)
+            self._loop.remove_reader(self._pty)
             self._loop.call_later(len(output) / PACE_BYTES_PER_SECOND, self._read_on)
 
     def _read(self) -> bytes:
@@ -110,7 +104,7 @@ class Console:
         parts: list[bytes] = []
         while sum(map(len, parts)) < READ_BYTES - 4096:
             try:
-                part = os.read(self._ends.pty, 4096)
+                part = os.read(self._pty, 4096)
             except BlockingIOError:
                 break
             except OSError:  # EIO: no process of the room has the terminal open any more
@@ -136,7 +130,7 @@ class Console:
         if open_ones and all(connection.is_full for connection in open_ones):
             self._waits_for = self._loop.call_later(self._stalled_seconds, self._on_stalled, {each.id: each.bytes_out for each in open_ones})
             return
-        self._loop.add_reader(self._ends.pty, self._on_output)
+        self._loop.add_reader(self._pty, self._on_output)
 
     def _on_taken(self) -> None:
         if self._waits_for and not all(connection.is_full for connection in self.connections):
@@ -153,41 +147,30 @@ class Console:
 
     async def _until_writable(self) -> None:
         self._writable = self._loop.create_future()
-        self._loop.add_writer(self._ends.pty, self._on_writable)
+        self._loop.add_writer(self._pty, self._on_writable)
         try:
             await self._writable
         finally:
             self._writable = None
             if not self.is_stopped:
-                self._loop.remove_writer(self._ends.pty)
+                self._loop.remove_writer(self._pty)
 
     def _on_writable(self) -> None:
         if self._writable and not self._writable.done():
             self._writable.set_result(None)
 
-    def _on_lifeline(self) -> None:
-        try:
-            if os.read(self._ends.lifeline, 64):
-                return
-        except BlockingIOError:
-            return
-        except OSError:
-            pass  # as good as end-of-file
-        self._stop()
-
     def _stop(self) -> None:
         if self.is_stopped:
             return
         self._let_go()
-        self._on_stopped(self)
+        self._on_stopped()
 
     def _let_go(self) -> None:
         self.is_stopped = True
-        self._loop.remove_reader(self._ends.pty)
-        self._loop.remove_writer(self._ends.pty)
-        self._loop.remove_reader(self._ends.lifeline)
+        self._loop.remove_reader(self._pty)
+        self._loop.remove_writer(self._pty)
         if self._waits_for:
             self._waits_for.cancel()
             self._waits_for = None
         self._on_writable()
-        self._ends.close()
+        os.close(self._pty)

@@ -1,7 +1,7 @@
 """One admitted connection of one person: what waits to be sent to them, and why it ends.
 
-`end` takes effect before it returns: from then on nothing is queued, shown or counted, whatever the network does. The relay then sends the last word
-and closes.
+`end` takes effect before it returns: from then on nothing is queued, shown or counted, whatever the network does. The last word is then sent, and the
+WebSocket closed (`visits`).
 """
 
 import asyncio
@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from sekisho.gateway import wire
 from sekisho.sessions.doorway import Admitted, Closed
 
-FRAME_BYTES = 16_384  # of one frame to the client
-FULL_BYTES = 262_144  # the room waits when every connection has so much waiting
 LIMIT_BYTES = 1_048_576  # a connection so far behind the others is closed
 
 
@@ -26,8 +24,19 @@ class Ending:
     left: bool = False
 
 
+LEFT = Ending("left", wire.Ended("left"), left=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How a channel sends. `frame_bytes`: of one frame to the client; `full_bytes`: the room waits when so much is waiting."""
+
+    frame_bytes: int
+    full_bytes: int
+
+
 class Connection:
-    def __init__(self, admitted: Admitted, *, address: str) -> None:
+    def __init__(self, admitted: Admitted, *, address: str, pace: Pace) -> None:
         self.id = admitted.connection
         self.session = admitted.session
         self.address = address
@@ -36,30 +45,25 @@ class Connection:
         self.ending: Ending | None = None
         self.is_over = asyncio.Event()
         self.on_taken: Callable[[], None] = lambda: None
-        self._waiting: deque[bytes | wire.FromServer] = deque()
+        self._pace = pace
+        self._waiting: deque[bytes | str] = deque()
         self._waiting_bytes = 0
         self._has_some = asyncio.Event()
 
     @property
     def is_full(self) -> bool:
-        return self._waiting_bytes >= FULL_BYTES
+        return self._waiting_bytes >= self._pace.full_bytes
 
     def show(self, output: bytes) -> None:
-        """Queue terminal output. A connection that is too far behind ends here, so that what it holds stays bounded."""
-        if self.ending or not output:
-            return
-        if self._waiting_bytes + len(output) > LIMIT_BYTES:
-            self.end(Ending("disconnected"))
-            return
-        self._waiting.extend(output[at : at + FRAME_BYTES] for at in range(0, len(output), FRAME_BYTES))
-        self._waiting_bytes += len(output)
-        self._has_some.set()
+        """Queue the room's output."""
+        frame_bytes = self._pace.frame_bytes
+        if output and self._has_room(len(output)):
+            self._queue(*(output[at : at + frame_bytes] for at in range(0, len(output), frame_bytes)))
 
-    def say(self, message: wire.FromServer) -> None:
-        if self.ending:
-            return
-        self._waiting.append(message)
-        self._has_some.set()
+    def say(self, message: str) -> None:
+        """Queue a text message."""
+        if self._has_room(len(message)):
+            self._queue(message)
 
     def end(self, ending: Ending) -> None:
         """The first ending stands."""
@@ -70,14 +74,14 @@ class Connection:
         self._waiting_bytes = 0
         self.is_over.set()
 
-    async def take(self) -> bytes | wire.FromServer:
+    async def take(self) -> bytes | str:
         """What to send next."""
         while not self._waiting:
             self._has_some.clear()
             await self._has_some.wait()
         item = self._waiting.popleft()
+        self._waiting_bytes -= len(item)
         if isinstance(item, bytes):
-            self._waiting_bytes -= len(item)
             self.bytes_out += len(item)
         self.on_taken()
         return item
@@ -85,3 +89,14 @@ class Connection:
     def closed(self) -> Closed:
         ending = self.ending or Ending("disconnected")
         return Closed(self.id, ending.why, bytes_in=self.bytes_in, bytes_out=self.bytes_out, left=ending.left)
+
+    def _has_room(self, count: int) -> bool:
+        """A connection that is too far behind ends here, so that what it holds stays bounded."""
+        if not self.ending and self._waiting_bytes + count > LIMIT_BYTES:
+            self.end(Ending("disconnected"))
+        return not self.ending
+
+    def _queue(self, *items: bytes | str) -> None:
+        self._waiting.extend(items)
+        self._waiting_bytes += sum(map(len, items))
+        self._has_some.set()
