@@ -7,9 +7,10 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,6 +42,14 @@ class Screen:
 
     def pressed(self) -> list[str]:
         return [each["key"] for each in self.met if each.get("is_down")]
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        self.server.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.server.send_signal(signal.SIGCONT)
 
     def held(self) -> set[str]:
         down: set[str] = set()

@@ -65,12 +65,16 @@ class Story:
     browser: Browser
 
     @contextlib.asynccontextmanager
-    async def tab(self, ticket: str | None = None, *, locale: str = "en-US", width: int = 1100, height: int = 600, **more: object) -> AsyncIterator[Tab]:
-        context = await self.browser.new_context(ignore_https_errors=True, locale=locale, viewport={"width": width, "height": height}, **more)
+    async def tab(
+        self, ticket: str | None = None, *, locale: str = "en-US", width: int = 1100, height: int = 600, has_own_clock: bool = False
+    ) -> AsyncIterator[Tab]:
+        context = await self.browser.new_context(ignore_https_errors=True, locale=locale, viewport={"width": width, "height": height})
         tab = Tab(await context.new_page())
         tab.page.on("console", lambda message: tab.complain(message.text) if message.type in ("error", "warning") else None)
         tab.page.on("pageerror", lambda error: tab.complain(str(error)))
         try:
+            if has_own_clock:
+                await tab.page.clock.install()
             await tab.page.goto(f"{self.host.origin}/desktop#{self.host.control.issue() if ticket is None else ticket}")
             yield tab
         finally:
@@ -245,6 +249,27 @@ def test_a_lost_network_is_said_and_the_page_comes_back_by_itself(tmp_path: Path
             await expect(tab.page.locator("#desktop")).not_to_have_class("stale")
             await tab.page.keyboard.type("y")
             await until(lambda: "y" in told.host.screen.pressed(), "typed")
+
+    tell(tmp_path, story)
+
+
+def test_a_room_that_answers_nothing_any_more_is_noticed_while_somebody_works_and_entered_again(tmp_path: Path) -> None:
+    async def story(told: Story) -> None:
+        async with told.tab(has_own_clock=True) as tab:
+            await tab.sees_the_room()
+            await tab.page.clock.fast_forward(40_000)
+            await tab.page.keyboard.type("a")
+            await until(lambda: "a" in told.host.screen.pressed(), "typed")
+            await tab.page.clock.fast_forward(40_000)
+            await expect(tab.page.locator("#notice")).to_be_hidden()
+            assert len(told.host.control.redeemed) == 1, "silence alone is no loss"
+            with told.host.screen.frozen():
+                await tab.page.keyboard.type("b")
+                await tab.page.clock.fast_forward(16_000)
+                await tab.page.clock.fast_forward(11_000)
+                await until(lambda: len(told.host.control.redeemed) == 2, "entered again")
+                await tab.notices("デスクトップを開いています")
+            await tab.sees_the_room()
 
     tell(tmp_path, story)
 

@@ -3,6 +3,7 @@
 import "./no-video.js";
 import RFB from "./vendor/novnc/core/rfb.js";
 import { Channel } from "./channel.js";
+import { Pulse } from "./pulse.js";
 
 const QUALITY = 6;
 const COMPRESSION = 2;
@@ -15,13 +16,14 @@ export class Screen {
     this.on = on;
     this.rfb = null;
     this.channel = null;
+    this.pulse = new Pulse({ ask: (bytes) => line.send(bytes), gone: () => line.cut() });
     host.addEventListener("contextmenu", (event) => event.preventDefault()); // it offers to save the picture
     host.addEventListener("focusout", () => dispatchEvent(new Event("blur"))); // noVNC lets go of held keys when the window loses the keyboard only
   }
 
   open(label) {
     this.close();
-    const channel = new Channel(this.line);
+    const channel = new Channel((bytes) => this.send(bytes));
     const rfb = new RFB(this.host, channel, { shared: true });
     this.channel = channel;
     this.rfb = rfb;
@@ -31,7 +33,7 @@ export class Screen {
     rfb.qualityLevel = QUALITY;
     rfb.compressionLevel = COMPRESSION;
     rfb.background = "transparent";
-    rfb.addEventListener("connect", () => this.on.shown());
+    rfb.addEventListener("connect", () => { this.pulse.start(); this.on.shown(); });
     for (const trouble of ["disconnect", "securityfailure", "credentialsrequired", "serververification"]) {
       rfb.addEventListener(trouble, () => { if (this.rfb === rfb) this.on.broken(); });
     }
@@ -47,7 +49,15 @@ export class Screen {
     canvas.setAttribute("aria-keyshortcuts", "Control+Alt+Home");
   }
 
-  receive(bytes) { if (this.channel) this.channel.receive(bytes); }
+  send(bytes) {
+    this.pulse.sent();
+    this.line.send(bytes);
+  }
+
+  receive(bytes) {
+    this.pulse.heard();
+    if (this.channel) this.channel.receive(bytes);
+  }
 
   focus() { if (this.rfb) this.rfb.focus({ preventScroll: true }); }
 
@@ -60,6 +70,7 @@ export class Screen {
   close() {
     const { rfb } = this;
     this.rfb = this.channel = null;
+    this.pulse.stop();
     if (rfb) rfb.disconnect();
   }
 }
