@@ -1,6 +1,6 @@
 """A rooms' host for tests: the real gateway on real TLS, beside a control and an agent that speak their real protocols over real sockets.
 
-The room is a real bash on a real pseudo-terminal.
+The room is a real bash on a real pseudo-terminal, and a real Xvnc.
 """
 
 import asyncio
@@ -24,6 +24,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from tests.gateway.xvnc import Screen, start_screen
 from websockets.asyncio.client import ClientConnection, connect
 
 from sekisho.gateway.app import create_app, run_server, server_config
@@ -32,7 +33,7 @@ from sekisho.gateway.timings import Timings
 from sekisho.model import messages
 from sekisho.model.reasons import Reason
 from sekisho.runtime.protocol import Failed, Open, Opened, OpenKind
-from sekisho.sessions.doorway import Admitted, Alive, Allowed, Closed, Cut, Extended, FromGateway, Recheck, Redeem, Refused
+from sekisho.sessions.doorway import Admitted, Alive, Allowed, Closed, Cut, Extended, FromGateway, Paste, Pasted, Recheck, Redeem, Refused
 from sekisho.system.clock import SystemClock
 from sekisho.system.packets import Channel, ChannelClosed, Listener
 
@@ -100,10 +101,13 @@ class Control(Server):
         self.tickets: dict[str, Admitted] = {}
         self.refusal: tuple[Reason, tuple] | None = None
         self.recheck_refusal: Reason | None = None
+        self.paste_refusal: Reason | None = None
+        self.holds_pastes = False
         self.is_silent = False
         self.cuts_at_once = False
         self.redeemed: list[Redeem] = []
         self.rechecked: list[Recheck] = []
+        self.pastes: list[Paste] = []
         self.closed: list[Closed] = []
         self.alive: list[Alive] = []
         self.heard: list[str] = []
@@ -129,10 +133,18 @@ class Control(Server):
             case Recheck(number=number):
                 self.rechecked.append(message)
                 self._recheck(channel, number)
+            case Paste():
+                self.pastes.append(message)
+                if not (self.is_silent or self.holds_pastes):
+                    self.answer_paste(message)
             case Closed():
                 self.closed.append(message)
             case Alive():
                 self.alive.append(message)
+
+    def answer_paste(self, message: Paste) -> None:
+        refused = Refused(message.number, self.paste_refusal) if self.paste_refusal else None
+        self.channels[-1].send(messages.render(refused or Pasted(message.number)))
 
     def tell(self, message: Cut | Extended) -> None:
         self.channels[-1].send(messages.render(message))
@@ -146,7 +158,7 @@ class Control(Server):
             channel.send(messages.render(Refused(message.number, reason, facts)))
             return
         again = self.issue(admitted.session, **{name: getattr(admitted, name) for name in ("ends_at", "idle_end_seconds", "paste_in")})
-        capability = self.agent.register(admitted.session)
+        capability = self.agent.register(admitted.session, OpenKind(message.kind))
         channel.send(messages.render(replace(admitted, to=message.number, capability=capability, again=again)))
         if self.cuts_at_once:
             self.tell(Cut(admitted.connection, "person-disabled"))
@@ -191,20 +203,41 @@ def start_room(command: tuple[str, ...] = ("bash", "--norc", "--noprofile")) -> 
     return Room(process, master, os.pipe())
 
 
+class Desktop:
+    """An RFB server, by default a real Xvnc, and the lifeline that its shim would hold. `connect` gives the connection that the agent hands over."""
+
+    def __init__(self, connect_to: Callable[[], socket.socket], *, screen: Screen | None = None) -> None:
+        self.connect = connect_to
+        self.screen = screen
+        self.lifeline = os.pipe()
+
+    def stop(self) -> None:
+        if self.lifeline[1] >= 0:
+            os.close(self.lifeline[1])
+            self.lifeline = (self.lifeline[0], -1)
+
+    def clear(self) -> None:
+        self.stop()
+        if self.screen:
+            self.screen.stop()
+        os.close(self.lifeline[0])
+
+
 class Agent(Server):
     """Exchanges registered capabilities, once, for the descriptors of real rooms."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.rooms: dict[str, Room] = {}
+        self.desktops: dict[str, Desktop] = {}
         self.command: tuple[str, ...] = ("bash", "--norc", "--noprofile")
-        self.capabilities: dict[str, str] = {}
+        self.capabilities: dict[str, tuple[str, OpenKind]] = {}
         self.opened: list[str] = []
         self.failure = ""
 
-    def register(self, session: str) -> str:
+    def register(self, session: str, kind: OpenKind) -> str:
         capability = os.urandom(32).hex()
-        self.capabilities[hashlib.sha256(bytes.fromhex(capability)).hexdigest()] = session
+        self.capabilities[hashlib.sha256(bytes.fromhex(capability)).hexdigest()] = (session, kind)
         return capability
 
     def room(self, session: str = "s-aaaaaaaaaa") -> Room:
@@ -212,19 +245,30 @@ class Agent(Server):
             self.rooms[session] = start_room(self.command)
         return self.rooms[session]
 
+    def desktop(self, session: str = "s-aaaaaaaaaa") -> Desktop:
+        if session not in self.desktops:
+            screen = start_screen(self.path.parent, size="640x480")
+            self.desktops[session] = Desktop(screen.connect, screen=screen)
+        return self.desktops[session]
+
     def hear(self, channel: Channel, packet: bytes) -> None:
         message = messages.parse(packet, (Open,))
-        session = self.capabilities.pop(hashlib.sha256(bytes.fromhex(message.capability)).hexdigest(), None)
-        if session is None or self.failure:
+        session, kind = self.capabilities.pop(hashlib.sha256(bytes.fromhex(message.capability)).hexdigest(), ("", OpenKind.TERMINAL))
+        if not session or self.failure:
             channel.send(messages.render(Failed(message.number, self.failure or "capability-refused")))
             return
         self.opened.append(session)
+        if kind is OpenKind.DESKTOP:
+            desktop = self.desktop(session)
+            with desktop.connect() as end:
+                channel.send(messages.render(Opened(message.number, session, kind)), (end.fileno(), desktop.lifeline[0]))
+            return
         room = self.room(session)
-        channel.send(messages.render(Opened(message.number, session, OpenKind.TERMINAL)), (room.master, room.lifeline[0]))
+        channel.send(messages.render(Opened(message.number, session, kind)), (room.master, room.lifeline[0]))
 
     def close(self) -> None:
         super().close()
-        for room in self.rooms.values():
+        for room in (*self.rooms.values(), *self.desktops.values()):
             room.clear()
 
 
@@ -292,17 +336,19 @@ class RoomsHost:
     def origin(self) -> str:
         return f"https://{HOST}:{self.port}"
 
-    async def dial(self, *, origin: str | None = None, host: str = "", **more: object) -> ClientConnection:
+    async def dial(self, *, channel: str = "terminal", origin: str | None = None, host: str = "", **more: object) -> ClientConnection:
         end = socket.socket()
-        end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)  # what a slow client leaves unread is soon the gateway's
+        for buffer in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+            end.setsockopt(socket.SOL_SOCKET, buffer, 65_536)  # what a slow side leaves unread is soon the other's
         end.connect(("127.0.0.1", self.port))
-        uri = f"wss://{host or f'{HOST}:{self.port}'}/terminal/ws"
+        uri = f"wss://{host or f'{HOST}:{self.port}'}/{channel}/ws"
         return await connect(uri, sock=end, ssl=self.trust, server_hostname=HOST, origin=origin, compression=None, max_size=None, **more)
 
-    async def hello(self, ticket: str, *, columns: int = 100, rows: int = 30, is_reading: bool = True, **more: object) -> Client:
-        client = Client(await self.dial(**more))
+    async def hello(self, ticket: str, *, channel: str = "terminal", columns: int = 100, rows: int = 30, is_reading: bool = True, **more: object) -> Client:
+        client = Client(await self.dial(channel=channel, **more))
         self.clients.append(client)
-        await client.socket.send(json.dumps({"ticket": ticket, "columns": columns, "rows": rows}))
+        size = {"columns": columns, "rows": rows} if channel == "terminal" else {}
+        await client.socket.send(json.dumps({"ticket": ticket, **size}))
         if is_reading:
             client.read_on()
         return client
@@ -324,6 +370,7 @@ async def rooms_host(tmp_path: Path, timings: Timings | None = None, trusted: tu
     agent = Agent(tmp_path / "open.sock")
     control = Control(tmp_path / "control.sock", agent)
     listener = socket.create_server(("127.0.0.1", 0))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)  # the same for what the gateway leaves unread
     port = listener.getsockname()[1]
     times = timings or Timings(answer=3.0, reason=0.05)
     app = create_app(

@@ -10,7 +10,7 @@ from tests.gateway.rooms_host import Agent, Control, until
 
 from sekisho.gateway.doorway_client import DoorwayClient
 from sekisho.model.reasons import Reason
-from sekisho.sessions.doorway import Allowed, Closed
+from sekisho.sessions.doorway import Allowed, Closed, Refused
 
 
 class Story:
@@ -55,6 +55,22 @@ def test_silence_and_absence_are_refusals(tmp_path: Path) -> None:
             story.control.close()  # it dies with the question
             assert (await redeeming).reason is Reason.CONTROL_UNAVAILABLE
             assert await story.client.recheck(connection="c-1", address="192.0.2.1") is None
+            refused = await story.client.paste(connection="c-1", address="192.0.2.1", characters=1, size_bytes=3)
+            assert isinstance(refused, Refused)
+            assert refused.reason is Reason.CONTROL_UNAVAILABLE
+
+    uvloop.run(told())
+
+
+def test_the_answer_to_another_question_lets_no_paste_in(tmp_path: Path) -> None:
+    async def told() -> None:
+        async with Story(tmp_path) as story:
+            story.control.holds_pastes = True
+            asking = asyncio.create_task(story.client.paste(connection="c-1", address="192.0.2.1", characters=1, size_bytes=3))
+            await until(lambda: story.control.pastes, "asked")
+            assert (story.control.pastes[0].characters, story.control.pastes[0].size_bytes) == (1, 3)
+            story.client._answered(Allowed(story.control.pastes[0].number, 1.0))
+            assert isinstance(await asking, Refused)
 
     uvloop.run(told())
 

@@ -8,7 +8,7 @@ and the task of a connection that is over would go on for ever.
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -40,8 +40,8 @@ H = TypeVar("H", bound=Hello)
 class Visit(Protocol):
     """What a channel does for one connection that is in. What it shows it gives to the connection."""
 
-    async def hear(self, received: str | bytes) -> None:
-        """A message of the client. As long as it waits, no more is read. Raises MalformedMessage."""
+    def hear(self, received: str | bytes) -> Awaitable[object] | None:
+        """A message of the client. Before what it gives is awaited, the next one is not heard. Raises MalformedMessage."""
         ...
 
     def close(self) -> None:
@@ -104,7 +104,7 @@ class Visits:
         """Everything at once, until the first of it is done."""
         try:
             await _first_of(
-                _receive(socket, connection, visit),
+                _receive(socket, connection, visit, probe_seconds=self._timings.probe),
                 _send(socket, connection),
                 self._keep_asking(connection),
                 _over(connection),
@@ -157,16 +157,30 @@ async def _receive_text(socket: WebSocket) -> str:
     return text
 
 
-async def _receive(socket: WebSocket, connection: Connection, visit: Visit) -> None:
+async def _receive(socket: WebSocket, connection: Connection, visit: Visit, *, probe_seconds: float) -> None:
     while not connection.ending:
         message = await socket.receive()
         if message["type"] == "websocket.disconnect" or connection.ending:
             return
         text = message.get("text")
         try:
-            await visit.hear(message["bytes"] if text is None else text)
+            waiting = visit.hear(message["bytes"] if text is None else text)
         except wire.MalformedMessage:
             connection.end(Ending("disconnected"))
+            return
+        if waiting is not None:
+            await _until_taken(waiting, socket, probe_seconds=probe_seconds)
+
+
+async def _until_taken(waiting: Awaitable[object], socket: WebSocket, *, probe_seconds: float) -> None:
+    """Until the room has taken the last message. Nothing is read meanwhile, so an empty frame must find out whether the client is still there."""
+    working = asyncio.ensure_future(waiting)
+    try:
+        while not (await asyncio.wait((working,), timeout=probe_seconds))[0]:
+            await socket.send_bytes(b"")
+        await working
+    finally:
+        working.cancel()
 
 
 async def _send(socket: WebSocket, connection: Connection) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import socket
+from collections.abc import Awaitable
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -75,22 +76,22 @@ class DesktopVisit(Visit):
         self._pasting: asyncio.Task[None] | None = None
         connection.show(self._greeting.feed(b""))  # the server speaks first
 
-    async def hear(self, received: str | bytes) -> None:
+    def hear(self, received: str | bytes) -> Awaitable[object] | None:
         if isinstance(received, bytes):
-            await self._hear_rfb(received)
-            return
+            return self._hear_rfb(received)
         match parse_client(received):
             case Paste() as paste:
-                await self._begin_paste(paste)
+                return self._begin_paste(paste)
             case Leave():
                 self._connection.end(LEFT)
+                return None
 
     def close(self) -> None:
         if self._pasting:
             self._pasting.cancel()
         self._screen.close()
 
-    async def _hear_rfb(self, received: bytes) -> None:
+    def _hear_rfb(self, received: bytes) -> Awaitable[object] | None:
         if len(received) > BINARY_LIMIT_BYTES:
             raise MalformedMessage("too much at once")
         self._connection.bytes_in += len(received)
@@ -99,7 +100,7 @@ class DesktopVisit(Visit):
         typed = self._stream.feed(received)
         if typed.is_active:
             self._stay.was_active()
-        await self._screen.write(typed.content)
+        return self._screen.write(typed.content)
 
     def _greet(self, received: bytes) -> bytes:
         """Go on greeting the browser; what it said beyond that."""

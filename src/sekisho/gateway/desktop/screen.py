@@ -7,7 +7,7 @@ between is bounded, whatever either side does.
 import asyncio
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from sekisho.gateway.connection import Connection
 from sekisho.gateway.desktop.clipboard import ClipboardPeer
@@ -56,10 +56,10 @@ class Screen:
         self._connection.on_taken = self._read_if_wanted
         self._read_if_wanted()
 
-    async def write(self, content: bytes) -> None:
-        """To the server. It waits while the server does not read: that is the back pressure on the browser."""
+    def write(self, content: bytes) -> Awaitable[object] | None:
+        """To the server. What it gives is to be awaited before more is written: that is the back pressure on the browser."""
         self._write(content)
-        await self._is_writable.wait()
+        return self._is_writable.wait() if self._is_full else None
 
     def paste(self, text: str) -> None:
         """A text that was allowed."""
@@ -118,10 +118,11 @@ class Screen:
     def _write(self, content: bytes) -> None:
         if self._is_closed or not content:
             return
-        is_waiting = bool(self._outgoing)
         self._outgoing += content
-        if not is_waiting:
+        if len(self._outgoing) == len(content):  # nothing else was waiting
             self._flush()
+        elif self._is_full:
+            self._is_writable.clear()
 
     def _flush(self) -> None:
         try:
@@ -131,9 +132,6 @@ class Screen:
         except OSError:
             self._lose()
             return
-        self._watch_for_writing()
-
-    def _watch_for_writing(self) -> None:
         if self._outgoing:
             self._loop.add_writer(self._end, self._on_writable)
         else:

@@ -1,6 +1,7 @@
 """The terminal's own part of a visit: which console a connection sees, and what its messages do to it."""
 
 import os
+from collections.abc import Awaitable
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -62,24 +63,24 @@ class TerminalVisit(Visit):
         self._connection = connection
         self._refuser = refuser
 
-    async def hear(self, received: str | bytes) -> None:
+    def hear(self, received: str | bytes) -> Awaitable[object] | None:
         if isinstance(received, bytes):
-            await self._type(received)
-            return
+            return self._type(received)
         match parse_client(received):
             case Resize(size):
                 self._console.resize(self._connection, size)
             case Leave():
                 self._connection.end(LEFT)
+        return None
 
     def close(self) -> None:
         self._console.detach(self._connection)
 
-    async def _type(self, typed: bytes) -> None:
+    def _type(self, typed: bytes) -> Awaitable[object]:
         if len(typed) > INPUT_LIMIT_BYTES:
             raise MalformedMessage("too much at once")
         self._connection.bytes_in += len(typed)
         kept = self._refuser.feed(typed) if self._refuser else typed
         if not is_answer(kept):
             self._stay.was_active()
-        await self._console.type(self._connection, kept)
+        return self._console.type(self._connection, kept)
