@@ -106,10 +106,9 @@ class Relay:
         self._screen = screen
         self._connections: dict[str, tuple[str, WebSocket]] = {}
         self._said: set[asyncio.Task] = set()
-        self.pastes: list[str] = []
-        self.paste_refusal: tuple[Reason, dict[str, str]] | None = None
-        self.is_silent_on_pastes = False
-        self.garbage = b""
+        self.pasted: list[str] = []
+        self.refusal: Reason | None = None
+        self.leaves_unanswered = False
         doorway.attach(self)
 
     def connections(self) -> tuple[str, ...]:
@@ -161,20 +160,19 @@ class Relay:
 
     async def _show(self, reader: asyncio.StreamReader, socket: WebSocket) -> None:
         while shown := await reader.read(65_536):
-            await socket.send_bytes(self.garbage or shown)
+            await socket.send_bytes(shown)
 
     async def _obey(self, message: dict, socket: WebSocket) -> bool:
         if message == {"leave": True}:
             await _last(socket, {"ended": {"reason": "left"}})
             return True
         number, text = message["paste"]["number"], message["paste"]["text"]
-        if self.is_silent_on_pastes:
+        if self.leaves_unanswered:
             return False
-        if self.paste_refusal:
-            reason, facts = self.paste_refusal
-            await socket.send_json({"paste-refused": {"number": number, "reason": reason, "sentence": sentence(reason, facts), "facts": facts}})
+        if self.refusal:
+            await socket.send_json({"paste-refused": {"number": number, "reason": self.refusal, "sentence": sentence(self.refusal, {}), "facts": {}}})
         else:
-            self.pastes.append(text)
+            self.pasted.append(text)
             await socket.send_json({"pasted": {"number": number}})
         return False
 
@@ -208,6 +206,19 @@ class DesktopHost:
     @property
     def origin(self) -> str:
         return self.rooms.origin
+
+    @property
+    def pasted(self) -> list[str]:
+        return self.relay.pasted
+
+    def refuse_pastes(self, reason: Reason) -> None:
+        self.relay.refusal = reason
+
+    def leave_pastes_unanswered(self) -> None:
+        self.relay.leaves_unanswered = True
+
+    def allow_pastes(self) -> None:
+        self.relay.refusal, self.relay.leaves_unanswered = None, False
 
 
 @contextlib.asynccontextmanager

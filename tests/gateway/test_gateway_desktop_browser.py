@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import uvloop
 from PIL import Image
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, WebSocketRoute, async_playwright, expect
 from tests.gateway.desktop_host import COLOUR, DesktopHost, desktop_host
 from tests.gateway.rooms_host import PORTAL, until
 
@@ -59,6 +59,12 @@ class Tab:
         await expect(self.page.locator("#notice-text")).to_contain_text(text, timeout=PATIENCE_MS)
 
 
+def garble(route: WebSocketRoute) -> None:
+    """Let text through, and make nonsense of pictures."""
+    server = route.connect_to_server()
+    server.on_message(lambda message: route.send(message if isinstance(message, str) else b"HTTP/1.1 200 OK\r\n\r\n"))
+
+
 @dataclass
 class Story:
     host: DesktopHost
@@ -66,7 +72,7 @@ class Story:
 
     @contextlib.asynccontextmanager
     async def tab(
-        self, ticket: str | None = None, *, locale: str = "en-US", width: int = 1100, height: int = 600, has_own_clock: bool = False
+        self, ticket: str | None = None, *, locale: str = "en-US", width: int = 1100, height: int = 600, has_own_clock: bool = False, is_garbled: bool = False
     ) -> AsyncIterator[Tab]:
         context = await self.browser.new_context(ignore_https_errors=True, locale=locale, viewport={"width": width, "height": height})
         tab = Tab(await context.new_page())
@@ -75,6 +81,8 @@ class Story:
         try:
             if has_own_clock:
                 await tab.page.clock.install()
+            if is_garbled:
+                await tab.page.route_web_socket("**/desktop/ws", garble)
             await tab.page.goto(f"{self.host.origin}/desktop#{self.host.control.issue() if ticket is None else ticket}")
             yield tab
         finally:
@@ -268,7 +276,6 @@ def test_a_room_that_answers_nothing_any_more_is_noticed_while_somebody_works_an
                 await tab.page.clock.fast_forward(16_000)
                 await tab.page.clock.fast_forward(11_000)
                 await until(lambda: len(told.host.control.redeemed) == 2, "entered again")
-                await tab.notices("デスクトップを開いています")
             await tab.sees_the_room()
 
     tell(tmp_path, story)
@@ -333,8 +340,7 @@ def test_a_refused_entry_says_why_in_the_browsers_language(tmp_path: Path) -> No
 
 def test_what_is_no_picture_ends_the_connection_with_a_sentence_and_not_with_a_blank_page(tmp_path: Path) -> None:
     async def story(told: Story) -> None:
-        told.host.relay.garbage = b"HTTP/1.1 200 OK\r\n\r\n"
-        async with told.tab(told.host.control.issue(language="en")) as tab:
+        async with told.tab(told.host.control.issue(language="en"), is_garbled=True) as tab:
             await tab.notices("not a picture")
             await expect(tab.page.locator("#notice-link")).to_be_focused()
             await until(lambda: told.host.control.closed, "closed")
@@ -357,7 +363,7 @@ def test_text_goes_in_through_the_box_and_it_says_what_to_press_next(tmp_path: P
             await tab.page.keyboard.press("Control+v")  # the browser's own, with nothing in its way
             await tab.page.locator("#paste-put").click()
             await tab.says("Now press Ctrl+V in the room.")
-            assert told.host.relay.pastes == ["関所 <b>&amp;\n\u0007"]
+            assert told.host.pasted == ["関所 <b>&amp;\n\u0007"]
             await expect(tab.page.locator("#paste-box")).to_be_hidden()
             await expect(tab.page.locator("#paste-text")).to_have_value("")
             await expect(tab.page.locator("#desktop canvas")).to_be_focused()
@@ -372,21 +378,21 @@ def test_a_refused_paste_shows_its_sentence_beside_the_text_and_a_lost_answer_is
             await tab.sees_the_room()
             await tab.page.locator("#paste").click()
             await tab.page.locator("#paste-text").fill("検索語")
-            told.host.relay.paste_refusal = (Reason.LOG_UNAVAILABLE, {})
+            told.host.refuse_pastes(Reason.LOG_UNAVAILABLE)
             await tab.page.keyboard.press("Control+Enter")
             await expect(tab.page.locator("#paste-answer")).to_have_text(WORDS["ja"]["refused"]["log-unavailable"])
             await expect(tab.page.locator("#paste-text")).to_have_value("検索語")
             await expect(tab.page.locator("#paste-put")).to_be_enabled()
-            told.host.relay.is_silent_on_pastes = True
+            told.host.leave_pastes_unanswered()
             await tab.page.locator("#paste-put").click()
             await expect(tab.page.locator("#paste-answer")).to_have_text(WORDS["ja"]["pasteWaiting"])
             told.host.rooms.lose_network()
             await expect(tab.page.locator("#paste-answer")).to_have_text(WORDS["ja"]["pasteLost"])
             await tab.sees_the_room()
             await expect(tab.page.locator("#paste-text")).to_be_focused()
-            told.host.relay.is_silent_on_pastes, told.host.relay.paste_refusal = False, None
+            told.host.allow_pastes()
             await tab.page.locator("#paste-put").click()
-            await until(lambda: told.host.relay.pastes == ["検索語"], "pasted at last")
+            await until(lambda: told.host.pasted == ["検索語"], "pasted at last")
 
     tell(tmp_path, story)
 
@@ -403,7 +409,7 @@ def test_the_limit_is_counted_in_bytes_and_what_is_too_long_is_not_sent(tmp_path
             await tab.page.locator("#paste-text").fill("関" * 21_845 + "e")
             await expect(tab.page.locator("#paste-answer")).to_have_text("")
             await expect(tab.page.locator("#paste-put")).to_be_enabled()
-            assert told.host.relay.pastes == []
+            assert told.host.pasted == []
             await tab.page.keyboard.press("Escape")
             await expect(tab.page.locator("#paste-box")).to_be_hidden()
             await expect(tab.page.locator("#paste-text")).to_have_value("")
@@ -422,9 +428,9 @@ def test_a_paste_that_the_browser_gives_to_the_desktop_opens_the_box_with_its_te
             assert await tab.page.evaluate(PASTE, "from the menu")
             await expect(tab.page.locator("#paste-text")).to_have_value("from the menu")
             await expect(tab.page.locator("#paste-put")).to_be_focused()
-            assert told.host.relay.pastes == [], "only who presses the button hands it over"
+            assert told.host.pasted == [], "only who presses the button hands it over"
             await tab.page.keyboard.press("Enter")
-            await until(lambda: told.host.relay.pastes == ["from the menu"], "pasted")
+            await until(lambda: told.host.pasted == ["from the menu"], "pasted")
 
     tell(tmp_path, story)
 

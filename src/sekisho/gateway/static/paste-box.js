@@ -47,10 +47,10 @@ export class PasteBox {
     this.edited();
   }
 
-  text() { return this.decoder.decode(this.encoder.encode(byId("paste-text").value)); } // well-formed: half a surrogate is no text
+  bytes() { return this.encoder.encode(byId("paste-text").value.replaceAll("\0", "")); } // NUL ends a text in a clipboard
 
   edited() {
-    const bytes = this.encoder.encode(byId("paste-text").value).length;
+    const bytes = this.bytes().length;
     const isTooLong = bytes > LIMIT_BYTES;
     const number = (value) => value.toLocaleString(this.frame.language);
     byId("paste-count").textContent = this.frame.say("pasteCount", { bytes: number(bytes), limit: number(LIMIT_BYTES) });
@@ -68,7 +68,7 @@ export class PasteBox {
     this.isWaiting = true;
     byId("paste-put").disabled = true;
     this.answer(this.frame.say("pasteWaiting"));
-    this.put(this.number, this.text());
+    this.put(this.number, this.decoder.decode(this.bytes())); // well-formed by now: half a surrogate is no text
   }
 
   pasted({ number }) {
