@@ -226,7 +226,7 @@ async def desktop_host(folder: Path, *, extra: tuple[str, ...] = ()) -> AsyncIte
     async with rooms_host(folder, timings=Timings(answer=3.0, reason=0.05)) as rooms, screen(folder, extra=extra) as shown:
         doorway = DoorwayClient(rooms.control.path, answer_seconds=3.0)
         relay = Relay(doorway, shown)
-        rooms.server.config.app.router.routes.append(WebSocketRoute("/desktop/ws", relay.serve))
+        rooms.server.config.app.router.routes.insert(0, WebSocketRoute("/desktop/ws", relay.serve))
         running = asyncio.create_task(doorway.run())
         try:
             await until(lambda: len(rooms.control.alive) == 2, "attached")
