@@ -167,6 +167,11 @@ class Installation:
     def spool(self, producer: str) -> Path:
         return self.state / "spool" / producer
 
+    @property
+    def factor_key(self) -> Path:
+        """What second factors are encrypted with."""
+        return self.state / "portal" / "second-factor.key"
+
     def tls(self, name: str) -> tuple[Path, Path]:
         """(certificate, key) of a service."""
         return self.state / "tls" / f"{name}.pem", self.state / "tls" / f"{name}.key"

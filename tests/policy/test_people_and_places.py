@@ -140,7 +140,7 @@ def test_a_duration_is_written_as_it_is_typed(seconds: int, text: str):
 
 # signing in
 
-ATTEMPT = AttemptFacts(address=OFFICE, of_person=0, of_address=0, places=PLACES, sign_in_places=())
+ATTEMPT = AttemptFacts(address=OFFICE, of_person=0, of_address=0, of_codes=0, places=PLACES, sign_in_places=())
 SIGN_IN = SignInFacts("cookie", OFFICE, NOW, NOW + 12 * HOUR, None, is_person_disabled=False, places=PLACES, sign_in_places=(), now=NOW)
 
 
@@ -151,6 +151,8 @@ SIGN_IN = SignInFacts("cookie", OFFICE, NOW, NOW + 12 * HOUR, None, is_person_di
         (replace(ATTEMPT, of_person=4, of_address=19), None),
         (replace(ATTEMPT, of_person=5), Reason.TOO_MANY_ATTEMPTS),
         (replace(ATTEMPT, of_address=20), Reason.TOO_MANY_ATTEMPTS),
+        (replace(ATTEMPT, of_codes=4), None),
+        (replace(ATTEMPT, of_codes=5), Reason.TOO_MANY_ATTEMPTS),
         (replace(ATTEMPT, address=ELSEWHERE), None),
         (replace(ATTEMPT, sign_in_places=("office",)), None),
         (replace(ATTEMPT, sign_in_places=("vpn",)), Reason.OUTSIDE_PLACE),

@@ -19,6 +19,8 @@ from sqlalchemy import insert, select, update
 
 from sekisho.audit.entry import entry_bytes
 from sekisho.audit.service import open_log
+from sekisho.identity.cipher import FactorCipher
+from sekisho.identity.codes import new_secret
 from sekisho.identity.people import add_person, disable_person, issue_sign_in_link
 from sekisho.identity.signin import SignedIn, use_link
 from sekisho.model.people import Caller, Channel
@@ -31,12 +33,13 @@ from sekisho.sessions.roombook import RoomBook, store_room_file
 from sekisho.store.database import Store
 from sekisho.store.outbox import Outbox
 from sekisho.store.refusals import Tally
-from sekisho.store.tables import outbox, requests, sessions, sign_ins
+from sekisho.store.tables import outbox, requests, second_factors, sessions, sign_ins
 from sekisho.system.randomness import fingerprint, identifier, token
 
 ORIGIN = "https://sekisho.localhost:8443"
 ROOMS_ORIGIN = "https://rooms.localhost:8444"
 INSIDE, OUTSIDE, PROXY = "10.20.0.7", "198.51.100.9", "10.99.0.1"
+FACTOR_KEY = b"k" * 32
 NOW = datetime(2026, 11, 23, 5, 0, tzinfo=UTC)  # a Monday, 14:00 in Tokyo
 PLACES = (Place("security-area", ("10.20.0.0/16",)), Place("home-office", ("10.30.0.0/16",)))
 
@@ -163,6 +166,7 @@ class House:
             rooms_origin=ROOMS_ORIGIN,
             log_directory=self.log,
             log_vkey="sekisho.test/log+00000000+AAAA",
+            second_factor_key=FACTOR_KEY,
             nudge=self._nudge,
             clock=self.clock,
         )
@@ -192,6 +196,14 @@ class House:
         row = {"id": identifier("i-"), "fingerprint": fingerprint(secret), "person": name, "kind": kind, "address": INSIDE}
         with self.store.writing() as tx:
             tx.execute(insert(sign_ins).values(**row, **times))
+        return secret
+
+    def enrol(self, name: str) -> bytes:
+        """A second factor that is there already; its secret."""
+        secret = new_secret()
+        row = {"person": name, "secret": FactorCipher(FACTOR_KEY).encrypt(secret, person=name), "last_step": 0}
+        with self.store.writing() as tx:
+            tx.execute(insert(second_factors).values(begun_at=self.now, confirmed_at=self.now, **row))
         return secret
 
     def plant(self, person: str = "jiro", *, state: str = "pending", reason: str = "Weekly export check", times: int = 1) -> str:

@@ -48,6 +48,7 @@ def test_rooms_say_what_they_ask_for_and_why_not(house):
         "places": ["security-area"],
         "longest_seconds": 7_200,
         "ticket": "MKT-\\d+",
+        "second_factor": False,
         "reason_characters": 10,
         "approvers": ["group:security"],
         "needed": 1,
@@ -60,7 +61,7 @@ def test_rooms_say_what_they_ask_for_and_why_not(house):
 
 
 FIELDS = {
-    RoomShown: "name title description kinds hours places longest_seconds ticket reason_characters approvers needed may_request reason sentence",
+    RoomShown: "name title description kinds hours places longest_seconds ticket second_factor reason_characters approvers needed may_request reason sentence",
     RequestShown: "id room room_title person reason ticket address asked_at starts_at ends_at state approvals needed decided_by note end_reason "
     "kinds files names paste_in may_decide may_withdraw is_mine",
     SessionShown: "id request room person kinds state starts_at ends_at staged_bytes staged_total_bytes staged_files why connections is_mine may_end",

@@ -91,6 +91,7 @@ BY_PREFIX = (
     "withdraw.",
     "give-back.",
     "disable.",
+    "reset.",
     "log.",
     "account.",
     "absent.",

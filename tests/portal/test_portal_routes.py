@@ -20,6 +20,7 @@ TABLE: dict[str, tuple[int, int, int, int, int, int, int]] = {
     "GET /static/{name:path}": (200, 200, 200, 200, 200, 200, 200),
     "GET /sign-in": (200, 200, 200, 200, 200, 200, 200),
     "POST /sign-in": (403, 403, 403, 403, 403, 403, 403),  # the password is wrong
+    "POST /sign-in/code": (403, 403, 403, 403, 403, 403, 403),  # of no sign-in
     "GET /link/{secret}": (200, 200, 200, 200, 200, 200, 200),
     "POST /link/{secret}": (303, 303, 303, 303, 303, 303, 303),
     "POST /sign-out": (303, 303, 303, 303, 303, 303, 303),
@@ -51,11 +52,24 @@ TABLE: dict[str, tuple[int, int, int, int, int, int, int]] = {
     "POST /people/{name}/link": (303, 303, 403, 403, 200, 403, 403),
     "GET /people/{name}/disable": (303, 303, 403, 403, 200, 403, 403),
     "POST /people/{name}/disable": (303, 303, 403, 403, 303, 403, 403),
+    "GET /people/{name}/second-factor/reset": (303, 303, 403, 403, 200, 403, 403),
+    "POST /people/{name}/second-factor/reset": (303, 303, 403, 403, 303, 403, 403),
     "GET /account": (303, 303, 200, 200, 200, 200, 200),
     "POST /account/password": (303, 303, 422, 422, 422, 422, 422),  # typed differently twice
+    "POST /account/second-factor": (303, 303, 403, 403, 403, 403, 403),  # none of them has a password
+    "POST /account/second-factor/confirm": (303, 303, 403, 403, 403, 403, 403),  # nothing was begun
+    "POST /account/second-factor/recovery-codes": (303, 303, 403, 403, 403, 403, 403),
+    "POST /account/second-factor/remove": (303, 303, 403, 403, 403, 403, 403),
+    "GET /second-factor": (303, 303, 303, 303, 303, 303, 303),  # who has none is led to the account
+    "POST /second-factor": (303, 303, 403, 403, 403, 403, 403),
     "POST /api/sign-in": (403, 403, 403, 403, 403, 403, 403),
     "POST /api/sign-out": (401, 401, 200, 200, 200, 200, 200),
     "GET /api/me": (401, 401, 200, 200, 200, 200, 200),
+    "POST /api/second-factor/enrol": (401, 401, 403, 403, 403, 403, 403),
+    "POST /api/second-factor/enrol/confirm": (401, 401, 403, 403, 403, 403, 403),
+    "POST /api/second-factor/confirm": (401, 401, 403, 403, 403, 403, 403),
+    "POST /api/second-factor/remove": (401, 401, 403, 403, 403, 403, 403),
+    "POST /api/second-factor/recovery-codes": (401, 401, 403, 403, 403, 403, 403),
     "GET /api/openapi.json": (200, 200, 200, 200, 200, 200, 200),
     "GET /api/rooms": (401, 401, 200, 200, 200, 200, 200),
     "POST /api/requests": (401, 401, 201, 403, 403, 403, 201),
@@ -76,6 +90,7 @@ TABLE: dict[str, tuple[int, int, int, int, int, int, int]] = {
     "POST /api/people/{name}/link": (401, 401, 403, 403, 200, 403, 403),
     "PUT /api/people/{name}/groups": (401, 401, 403, 403, 200, 403, 403),
     "POST /api/people/{name}/disable": (401, 401, 403, 403, 200, 403, 403),
+    "POST /api/people/{name}/second-factor/reset": (401, 401, 403, 403, 200, 403, 403),
 }
 
 GRANTED = ("/extend", "/end", "/enter", "/leave")
@@ -84,6 +99,7 @@ ASKED = {"reason": "Weekly export check", "ticket": "MKT-42", "duration": "1h", 
 FORMS = {
     "POST /sessions/{session}/enter": {"kind": "terminal"},
     "POST /sign-in": {"name": "nobody", "password": "a wrong password"},
+    "POST /sign-in/code": {"step": "a" * 43, "code": "000000"},
     "POST /language": {"language": "ja", "back": "/account"},
     "POST /rooms/{name}": ASKED,
     "POST /requests/{request}/deny": {"note": "not today"},
@@ -94,6 +110,11 @@ FORMS = {
 }
 BODIES = {
     "POST /api/sign-in": {"name": "nobody", "password": "a wrong password"},
+    "POST /api/second-factor/enrol": {"password": "a wrong password"},
+    "POST /api/second-factor/enrol/confirm": {"code": "000000"},
+    "POST /api/second-factor/confirm": {"code": "000000"},
+    "POST /api/second-factor/remove": {"password": "a wrong password", "code": "000000"},
+    "POST /api/second-factor/recovery-codes": {"password": "a wrong password", "code": "000000"},
     "POST /api/requests": {"room": "campaign", "reason": "Weekly export check", "ticket": "MKT-42", "duration_seconds": 600},
     "POST /api/requests/{request}/approve": {"note": ""},
     "POST /api/requests/{request}/deny": {"note": "not today"},
@@ -168,7 +189,10 @@ def fill(town: House, path: str) -> str:
         session = town.session(request) if path.endswith(GRANTED) else ""
         path = path.replace("{request}", request).replace("{session}", session)
     if "/people/{name}" in path:
-        path = path.replace("{name}", somebody(town))
+        name = somebody(town)
+        if path.endswith("/second-factor/reset"):
+            town.enrol(name)
+        path = path.replace("{name}", name)
     if "{secret}" in path:
         path = path.replace("{secret}", issue_sign_in_link(town.store, by=None, name=somebody(town), now=town.now))
     for pattern, value in (("{name:path}", "sekisho.css"), ("{path:path}", "checkpoint"), ("{mark}", "0" * 16), ("{index}", "0"), ("{name}", "campaign")):

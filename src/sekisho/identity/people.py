@@ -18,7 +18,7 @@ from sekisho.policy.verdict import Allow, Deny
 from sekisho.store.database import Store
 from sekisho.store.events import note, refuse
 from sekisho.store.people import PersonRow, as_of_now, find_person, list_people
-from sekisho.store.tables import memberships, people, requests, sign_in_links, sign_ins
+from sekisho.store.tables import memberships, people, requests, sign_in_links, sign_in_steps, sign_ins
 from sekisho.system import randomness
 
 
@@ -91,8 +91,9 @@ def people_for(store: Store, *, by: Caller, now: datetime) -> list[PersonRow] | 
 
 
 def end_sign_ins(tx: Connection, name: str, *, now: datetime, kept: str = "") -> int:
-    """End the sign-ins of a person, but for the one with the id `kept`, and void their links. Gives how many sign-ins were ended."""
+    """End the sign-ins of a person, but for the one with the id `kept`, those that wait for a code too, and void their links. Gives how many were ended."""
     _void_links(tx, name, now=now)
+    tx.execute(delete(sign_in_steps).where(sign_in_steps.c.person == name))
     live = (sign_ins.c.person == name, sign_ins.c.ended_at.is_(None), sign_ins.c.id != kept)
     return tx.execute(update(sign_ins).where(*live).values(ended_at=now)).rowcount
 

@@ -25,6 +25,15 @@ class EventKind(StrEnum):
     TOKEN_ISSUED = "token.issued"  # noqa: S105  a kind of event
     TOKEN_REVOKED = "token.revoked"  # noqa: S105  a kind of event
     ACCESS_REFUSED = "access.refused"  # a page, verb or channel that this person may not use
+    # second factors
+    SECOND_FACTOR_BEGUN = "second-factor.begun"  # a secret was shown, which counts only once a code confirms it
+    SECOND_FACTOR_ENROLLED = "second-factor.enrolled"
+    SECOND_FACTOR_ASKED = "second-factor.asked"  # the password or link of a sign-in was right; without a code nobody is signed in
+    SECOND_FACTOR_PROVEN = "second-factor.proven"  # a code was given again, by somebody who is signed in
+    SECOND_FACTOR_REMOVED = "second-factor.removed"
+    SECOND_FACTOR_RESET = "second-factor.reset"  # by an administrator, for another
+    SECOND_FACTOR_REFUSED = "second-factor.refused"
+    RECOVERY_CODES_RENEWED = "recovery-codes.renewed"
     # requests and grants
     REQUEST_MADE = "request.made"
     REQUEST_REFUSED = "request.refused"

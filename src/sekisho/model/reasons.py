@@ -28,6 +28,17 @@ class Reason(StrEnum):
     NOT_ADMINISTRATOR = "not-administrator"
     NOT_AUDITOR = "not-auditor"
     FORGED_FORM = "forged-form"
+    # second factors
+    CODE_ASKED = "code-asked"
+    CODE_WRONG = "code-wrong"
+    CODE_USED = "code-used"
+    CODE_TOO_LATE = "code-too-late"
+    PASSWORD_MISSING = "password-missing"  # noqa: S105  a reason's name
+    SECOND_FACTOR_MISSING = "second-factor-missing"
+    SECOND_FACTOR_OLD = "second-factor-old"
+    SECOND_FACTOR_THERE = "second-factor-there"
+    NO_SECOND_FACTOR = "no-second-factor"
+    OWN_SECOND_FACTOR = "own-second-factor"
     # requests
     NO_SUCH_ROOM = "no-such-room"
     ROOM_FILE_CHANGED = "room-file-changed"
@@ -101,6 +112,16 @@ SENTENCES: Mapping[Reason, str] = {
     Reason.NOT_ADMINISTRATOR: "Only administrators may do this.",
     Reason.NOT_AUDITOR: "Only auditors and administrators may read the log.",
     Reason.FORGED_FORM: "This form was not sent from a page of yours, or the page is too old. Load the page again.",
+    Reason.CODE_ASKED: "The password is right. Give the code of your authenticator app too.",
+    Reason.CODE_WRONG: "The code is wrong. It changes every 30 seconds; is the clock of the device right?",
+    Reason.CODE_USED: "This code was used already. Wait for the next one.",
+    Reason.CODE_TOO_LATE: "Too much time has passed. Begin again.",
+    Reason.PASSWORD_MISSING: "Set a password first: a second factor comes after it.",
+    Reason.SECOND_FACTOR_MISSING: "{room} asks for a second factor, and you have none. Set one up on your account page, or with `sekisho second-factor enrol`.",
+    Reason.SECOND_FACTOR_OLD: "{room} asks for a code given within {most}. Give one at the portal, or with `sekisho second-factor confirm`.",
+    Reason.SECOND_FACTOR_THERE: "There is a second factor already. Remove it before you set up another one.",
+    Reason.NO_SECOND_FACTOR: "{name} has no second factor.",
+    Reason.OWN_SECOND_FACTOR: "Nobody resets their own second factor. Remove it with your password and a code, or ask another administrator.",
     Reason.NO_SUCH_ROOM: "There is no room named {room}. `sekisho rooms` lists them.",
     Reason.ROOM_FILE_CHANGED: "The room's file was changed after this was granted. Ask for the room again.",
     Reason.NOT_LISTED: "You are not among the people of {room}: {people}.",

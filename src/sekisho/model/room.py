@@ -32,6 +32,7 @@ class Access:
     hours: Hours | None
     longest: timedelta
     idle_end: timedelta | None = None
+    second_factor: bool = False  # asked for at entry, and of who approves
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from sekisho.model.session import Request, RequestState
 from sekisho.policy.asking import check_duration, check_hours, check_longest, check_overlap
 from sekisho.policy.deciding import first_denial
 from sekisho.policy.listed import decide_approver
+from sekisho.policy.second_factor import NO_PROOF, Proof, check_proof
 from sekisho.policy.texts import check_text
 from sekisho.policy.verdict import Allow, Deny
 
@@ -31,6 +32,7 @@ class DecisionFacts:
     note: str
     now: datetime
     is_person_disabled: bool = False  # the person who asked
+    proof: Proof = NO_PROOF  # of the sign-in that the approver came by
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +44,22 @@ class ExtensionFacts:
     duration: timedelta
     others: Sequence[Request]  # the same person's other requests for this room that are pending or approved
     now: datetime
+    proof: Proof = NO_PROOF
 
 
 def decide_approve(facts: DecisionFacts) -> Allow | Deny:
     """One approval. Whether it is the last that is needed is counted by the act."""
-    return _decide(facts, _check_unchanged(facts.request, facts.room, is_in_force=facts.is_room_in_force), _check_asker(facts), _check_again(facts))
+    return _decide(
+        facts,
+        _check_unchanged(facts.request, facts.room, is_in_force=facts.is_room_in_force),
+        _check_asker(facts),
+        _check_again(facts),
+        check_proof(facts.room, facts.proof, facts.now),
+    )
 
 
 def decide_deny(facts: DecisionFacts) -> Allow | Deny:
-    """A denial needs a note. A changed room file does not stand in its way: closing never waits."""
+    """A denial needs a note. Neither a changed room file nor a second factor stands in its way: closing never waits."""
     return _decide(facts, None if facts.note.strip() else Deny(Reason.NOTE_MISSING))
 
 
@@ -69,7 +78,7 @@ def decide_withdraw(person: Person, request: Request, now: datetime) -> Allow | 
 
 
 def decide_extend(facts: ExtensionFacts) -> Allow | Deny:
-    """The whole grant, counted from its start, must stay within the room's longest time and its hours."""
+    """The whole grant, counted from its start, must stay within the room's longest time and its hours. It gives more: it takes what an approval takes."""
     approver = _decide_other(facts.person, facts.request, facts.room)
     if isinstance(approver, Deny):
         return approver
@@ -132,7 +141,9 @@ def _check_again(facts: DecisionFacts) -> Deny | None:
 def _check_extension(facts: ExtensionFacts) -> Deny | None:
     if (denial := check_running(facts.request, facts.now) or check_duration(facts.duration)) is not None:
         return denial
-    if (denial := _check_unchanged(facts.request, facts.room, is_in_force=facts.is_room_in_force)) is not None:
+    if (
+        denial := _check_unchanged(facts.request, facts.room, is_in_force=facts.is_room_in_force) or check_proof(facts.room, facts.proof, facts.now)
+    ) is not None:
         return denial
     total = facts.request.ends_at - facts.request.starts_at + facts.duration
     if (denial := check_longest(facts.room, total)) is not None:

@@ -11,6 +11,7 @@ from sekisho.model.session import Request, RequestState, SessionState
 from sekisho.policy.deciding import first_denial
 from sekisho.policy.listed import decide_listed
 from sekisho.policy.places import decide_place
+from sekisho.policy.second_factor import NO_PROOF, Proof, check_proof
 from sekisho.policy.texts import render_time, shown
 from sekisho.policy.verdict import Allow, Deny
 
@@ -27,6 +28,7 @@ class EnterFacts:
     kind: str
     places: Sequence[Place]
     now: datetime
+    proof: Proof = NO_PROOF  # of the sign-in that they came by
 
 
 def decide_enter(facts: EnterFacts) -> Allow | Deny:
@@ -36,7 +38,7 @@ def decide_enter(facts: EnterFacts) -> Allow | Deny:
 
 
 def decide_stay(facts: EnterFacts) -> Allow | Deny:
-    """To stay in: the grant, its person and time, the place. A session that is frozen for a while cuts nobody."""
+    """To stay in: the grant, its person and time, the place, a second factor if asked for. A session that is frozen for a while cuts nobody."""
     if facts.grant is None or facts.room is None:
         return Deny(Reason.NO_GRANT, {"room": facts.room.name if facts.room else "this room"})
     listed, place = decide_listed(facts.caller.person, facts.room), decide_place(facts.caller.address, wanted=facts.room.access.places, places=facts.places)
@@ -47,6 +49,7 @@ def decide_stay(facts: EnterFacts) -> Allow | Deny:
         None if facts.grant.room_digest == facts.room.digest else Deny(Reason.ROOM_FILE_CHANGED),
         listed if isinstance(listed, Deny) else None,
         place if isinstance(place, Deny) else None,
+        check_proof(facts.room, facts.proof, facts.now),
         _check_kind(facts.room, facts.kind),
     )
     return denial or Allow(f"grant:{facts.grant.id}")

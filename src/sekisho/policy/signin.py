@@ -23,6 +23,7 @@ COOKIE_IDLE = timedelta(hours=1)
 ATTEMPTS_WINDOW = timedelta(minutes=5)
 ATTEMPTS_OF_PERSON = 5  # by one address for one name
 ATTEMPTS_OF_ADDRESS = 20  # by one address for any names
+ATTEMPTS_OF_CODES = 5  # for one name from all addresses together: a code is short, and only who has the password comes to try one
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class AttemptFacts:
     address: str
     of_person: int
     of_address: int
+    of_codes: int  # 0 where no code is tried
     places: Sequence[Place]
     sign_in_places: Sequence[str]
 
@@ -56,11 +58,11 @@ def decide_sign_in_place(address: str, *, places: Sequence[Place], sign_in_place
 
 
 def decide_attempt(facts: AttemptFacts) -> Allow | Deny:
-    """Before the password is even looked at."""
+    """Before the password or the code is even looked at."""
     place = decide_sign_in_place(facts.address, places=facts.places, sign_in_places=facts.sign_in_places)
     if isinstance(place, Deny):
         return place
-    if facts.of_person >= ATTEMPTS_OF_PERSON or facts.of_address >= ATTEMPTS_OF_ADDRESS:
+    if facts.of_person >= ATTEMPTS_OF_PERSON or facts.of_address >= ATTEMPTS_OF_ADDRESS or facts.of_codes >= ATTEMPTS_OF_CODES:
         return Deny(Reason.TOO_MANY_ATTEMPTS, {"wait": render_duration(ATTEMPTS_WINDOW)})
     return place
 

@@ -1,7 +1,11 @@
-"""The acts on requests and sessions, given what the portal holds. Pages and API call the same ones; each tells control that something changed."""
+"""The acts on requests and sessions, and the second step of a sign-in, given what the portal holds. Pages and API call the same ones.
+
+Each act on requests and sessions tells control that something changed.
+"""
 
 from datetime import datetime, timedelta
 
+from sekisho.identity.signin import SignedIn, finish_sign_in
 from sekisho.model.session import Request
 from sekisho.policy.verdict import Deny
 from sekisho.portal.door import Visit
@@ -34,7 +38,10 @@ def withdraw(here: Visit, request: str) -> Request | Deny:
 
 def approve(here: Visit, request: str, *, note: str) -> Request | Deny:
     portal = _ready(here)
-    return _told(here, acts.approve(portal.store, by=here.caller, request=request, note=note, book=portal.book, places=portal.places, now=here.now))
+    outcome = acts.approve(
+        portal.store, by=here.caller, sign_in=here.signed_in.id, request=request, note=note, book=portal.book, places=portal.places, now=here.now
+    )
+    return _told(here, outcome)
 
 
 def deny(here: Visit, request: str, *, note: str) -> Request | Deny:
@@ -44,7 +51,10 @@ def deny(here: Visit, request: str, *, note: str) -> Request | Deny:
 
 def extend(here: Visit, request: str, *, duration: timedelta) -> Request | Deny:
     portal = _ready(here)
-    return _told(here, acts.extend(portal.store, by=here.caller, request=request, duration=duration, book=portal.book, places=portal.places, now=here.now))
+    outcome = acts.extend(
+        portal.store, by=here.caller, sign_in=here.signed_in.id, request=request, duration=duration, book=portal.book, places=portal.places, now=here.now
+    )
+    return _told(here, outcome)
 
 
 def end(here: Visit, request: str) -> Request | Deny:
@@ -57,11 +67,27 @@ def leave(here: Visit, session: str) -> Request | Deny:
 
 
 def issue_ticket(here: Visit, session: str, *, kind: str) -> Ticket | Deny:
-    assert here.sign_in is not None
     portal = here.portal
-    ticket = acts.issue_ticket(portal.store, by=here.caller, sign_in=here.sign_in.id, session=session, kind=kind, places=portal.places, now=here.now)
+    ticket = acts.issue_ticket(portal.store, by=here.caller, sign_in=here.signed_in.id, session=session, kind=kind, places=portal.places, now=here.now)
     portal.nudge()
     return ticket
+
+
+def second_step(here: Visit, secret: str, code: str) -> SignedIn | Deny:
+    """The code of a sign-in whose password or link was right."""
+    portal = here.portal
+    return finish_sign_in(
+        portal.store,
+        portal.cipher,
+        secret=secret,
+        code=code,
+        address=here.address,
+        channel=here.channel,
+        places=portal.places,
+        sign_in_places=portal.sign_in_places,
+        tally=portal.tally,
+        now=here.now,
+    )
 
 
 def entry_page(portal: Portal, ticket: Ticket) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from fastapi import APIRouter, Depends, FastAPI
 
+from sekisho.identity.cipher import FactorCipher
 from sekisho.model.room import Place
 from sekisho.policy.caller_address import parse_networks
 from sekisho.portal import api, pages
@@ -28,13 +29,15 @@ def create_app(
     rooms_origin: str,
     log_directory: Path,
     log_vkey: str,
+    second_factor_key: bytes,
     nudge: Callable[[], None],
     clock: Clock,
 ) -> FastAPI:
     """The whole portal as an ASGI application.
 
-    Origins are `https://name:port` without a path. `nudge` is called from worker threads after every change, and must not block. `book` is
-    refreshed here at each request, and by nobody else. Raises ValueError if a proxy is neither an address nor a network.
+    Origins are `https://name:port` without a path. `second_factor_key` are the 32 bytes that the secrets of second factors are encrypted with. `nudge` is
+    called from worker threads after every change, and must not block. `book` is refreshed here at each request, and by nobody else. Raises ValueError if a
+    proxy is neither an address nor a network.
     """
     headers = answer_headers(rooms_origin)
     app = FastAPI(
@@ -57,6 +60,7 @@ def create_app(
         rooms_origin=rooms_origin,
         log_directory=log_directory,
         log_vkey=log_vkey,
+        cipher=FactorCipher(second_factor_key),
         nudge=nudge,
         clock=clock,
     )

@@ -95,6 +95,7 @@ class RoomCard:
     needed: int
     reason_characters: int
     ticket: str | None
+    second_factor: bool
     refusal: Deny | None
 
 
@@ -163,6 +164,7 @@ def room_card(room: Room, *, refusal: Deny | None, language: str) -> RoomCard:
         needed=room.approval.needed,
         reason_characters=room.approval.reason_characters,
         ticket=room.approval.ticket,
+        second_factor=room.access.second_factor,
         refusal=refusal,
     )
 

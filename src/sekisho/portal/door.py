@@ -71,10 +71,14 @@ class Visit:
     is_new_browser: bool  # the form secret must be given to it
 
     @property
-    def person(self) -> Person:
-        """The signed-in person. To ask where nobody need be signed in is a bug."""
+    def signed_in(self) -> SignIn:
+        """The sign-in. To ask where nobody need be signed in is a bug."""
         assert self.sign_in is not None, "a page for strangers asked for a person"
-        return self.sign_in.person
+        return self.sign_in
+
+    @property
+    def person(self) -> Person:
+        return self.signed_in.person
 
     @property
     def caller(self) -> Caller:

@@ -56,7 +56,7 @@ def running(here: Visit) -> list[RequestCard]:
 def one(here: Visit, request: str) -> RequestCard | Deny:
     here.portal.rooms()
     with here.portal.store.reading() as tx:
-        view = request_for(tx, here.person, request, book=here.portal.book, now=here.now)
+        view = request_for(tx, here.person, request, proof=here.signed_in.proof, book=here.portal.book, now=here.now)
     return view if isinstance(view, Deny) else _card(here, view)
 
 
@@ -64,7 +64,7 @@ def views(here: Visit, *, state: RequestState | None = None) -> list[RequestView
     """Newest first: whatever of requests this person may see."""
     here.portal.rooms()
     with here.portal.store.reading() as tx:
-        return requests_for(tx, here.person, book=here.portal.book, now=here.now, state=state)
+        return requests_for(tx, here.person, proof=here.signed_in.proof, book=here.portal.book, now=here.now, state=state)
 
 
 def _own(here: Visit) -> list[RequestView]:

@@ -4,7 +4,9 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from sekisho.identity.cipher import FactorCipher
 from sekisho.model.room import Place, Room
 from sekisho.policy.caller_address import Networks
 from sekisho.sessions.roombook import RoomBook
@@ -26,6 +28,7 @@ class Portal:
     rooms_origin: str
     log_directory: Path
     log_vkey: str
+    cipher: FactorCipher
     nudge: Callable[[], None]
     clock: Clock
     tally: Tally = field(default_factory=Tally)
@@ -39,6 +42,11 @@ class Portal:
             finally:
                 self.refreshing.release()
         return self.book.current
+
+    @property
+    def issuer(self) -> str:
+        """What an authenticator app shows its codes under: it may hold those of several portals."""
+        return f"Sekisho {urlsplit(self.portal_origin).hostname}"
 
     def link_url(self, secret: str) -> str:
         """Where a sign-in link leads."""

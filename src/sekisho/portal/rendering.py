@@ -14,6 +14,7 @@ from sekisho.portal import wording
 from sekisho.portal.assets import asset_url
 from sekisho.portal.door import LANGUAGE_COOKIE, SIGN_IN_COOKIE, STRANGER_COOKIE, Visit
 from sekisho.portal.navigation import navigation
+from sekisho.portal.way_on import way_on
 
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -92,6 +93,7 @@ def _rendered(visit: Visit, template: str, shown: Mapping[str, object]) -> str:
             "person": visit.sign_in.person if visit.sign_in is not None else None,
             "navigation": navigation(visit),
             "refusal_text": refusal_text,
+            "way_on": lambda refusal: way_on(refusal, visit.path),
             "ending": lambda reason: wording.show_ending(reason, words=words),
             "ending_hint": lambda reason: wording.show_hint(reason, words=words),
             "duration": duration,

@@ -15,6 +15,7 @@ def make_folders(installation: Installation) -> None:
     _folder(installation.rooms, 0, installation.store_group, 0o2750)
     _folder(installation.log, audit, installation.log_group, 0o2750)
     _folder(state / "keys", audit, audit, 0o700)
+    _folder(state / "portal", 0, installation.uid("portal"), 0o750)
     _folder(state / "tls", 0, 0, 0o755)
     _folder(state / "agent", 0, 0, 0o700)
     _folder(state / "spool", 0, 0, 0o755)

@@ -8,6 +8,7 @@ import uvloop
 from sekisho.model import messages
 from sekisho.portal.app import create_app
 from sekisho.portal.serve import serve
+from sekisho.programs.factor_key import load_factor_key
 from sekisho.programs.start import begin, run_program
 from sekisho.sessions.doorway import Nudge
 from sekisho.sessions.roombook import RoomBook, last_good_files
@@ -63,6 +64,7 @@ def main() -> None:
         rooms_origin=begun.where.rooms_origin,
         log_directory=installation.log,
         log_vkey=vkey.read_text(encoding="utf-8").strip(),
+        second_factor_key=load_factor_key(installation.factor_key),
         nudge=Nudger(installation),
         clock=SystemClock(),
     )

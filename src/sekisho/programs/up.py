@@ -26,6 +26,7 @@ from sekisho.model.errors import Trouble
 from sekisho.programs import PROCESSES
 from sekisho.programs.certificates import fingerprint, make_authority, make_certificate
 from sekisho.programs.demo import write_demo
+from sekisho.programs.factor_key import make_factor_key
 from sekisho.programs.folders import give, make_folders
 from sekisho.programs.reach import make_reachable
 from sekisho.programs.start import listening_socket, run_program
@@ -126,6 +127,7 @@ def up(*, state: Path, listen: str | None, demo: bool) -> None:
     installation = make_installation(state)
     with _alone(installation):
         make_folders(installation)
+        make_factor_key(installation)
         if demo:
             write_demo(installation)
         settings = read_settings(installation.state)

@@ -12,6 +12,7 @@ from sekisho.model.room import Place, Room
 from sekisho.model.session import Request, Session, request_id
 from sekisho.policy.deciding import deciding
 from sekisho.policy.enter import EnterFacts
+from sekisho.policy.second_factor import NO_PROOF, Proof
 from sekisho.policy.verdict import Allow, Deny
 from sekisho.sessions import records
 from sekisho.sessions.acts.standing import bound_room
@@ -26,6 +27,7 @@ class Presence:
     person: Person
     is_disabled: bool
     sign_in_ends_at: datetime | None  # None: it was ended, or is not this person's
+    proof: Proof
     grant: Request
     session: Session
     room: Room | None  # None: its file cannot be read any more
@@ -44,6 +46,7 @@ def presence(tx: Connection, *, session: str, person: str, sign_in: str) -> Pres
         person=who.person,
         is_disabled=who.is_disabled,
         sign_in_ends_at=signed_in.expires_at if signed_in is not None and is_standing else None,
+        proof=Proof(who.has_second_factor, signed_in.second_factor_at) if signed_in is not None and is_standing else NO_PROOF,
         grant=grant,
         session=row,
         room=bound_room(tx, grant),
@@ -67,6 +70,7 @@ def denial(
         kind=kind,
         places=places,
         now=now,
+        proof=found.proof,
     )
     verdict = deciding(lambda: decide(facts))
     return verdict if isinstance(verdict, Deny) else None

@@ -18,6 +18,7 @@ from sekisho.policy.deciding import deciding
 from sekisho.policy.listed import listed_by
 from sekisho.policy.reading import decide_reading, decide_seeing
 from sekisho.policy.request import decide_room
+from sekisho.policy.second_factor import NO_PROOF, Proof
 from sekisho.policy.texts import shown
 from sekisho.policy.verdict import Allow, Deny
 from sekisho.sessions import records, states
@@ -70,15 +71,17 @@ def rooms_for(person: Person, *, address: str, book: RoomBook, places: Sequence[
     return [offer(room) for room in book.current.values()]
 
 
-def requests_for(tx: Connection, person: Person, *, book: RoomBook, now: datetime, state: RequestState | None = None, limit: int = LIMIT) -> list[RequestView]:
-    """Newest first: one's own; of the rooms one approves; all of them for auditors and administrators."""
+def requests_for(
+    tx: Connection, person: Person, *, proof: Proof = NO_PROOF, book: RoomBook, now: datetime, state: RequestState | None = None, limit: int = LIMIT
+) -> list[RequestView]:
+    """Newest first: one's own; of the rooms one approves; all of them for auditors and administrators. `proof` is that of the sign-in that looks."""
     wanted = [requests.c.state == state.value] if state else []
-    return _views(tx, person, wanted, book=book, now=now, limit=limit)
+    return _views(tx, person, wanted, proof=proof, book=book, now=now, limit=limit)
 
 
-def request_for(tx: Connection, person: Person, request: str, *, book: RoomBook, now: datetime) -> RequestView | Deny:
+def request_for(tx: Connection, person: Person, request: str, *, proof: Proof = NO_PROOF, book: RoomBook, now: datetime) -> RequestView | Deny:
     """One request, if this person may see it."""
-    found = _views(tx, person, [requests.c.id == request], book=book, now=now, limit=1) if ID.fullmatch(request) else []
+    found = _views(tx, person, [requests.c.id == request], proof=proof, book=book, now=now, limit=1) if ID.fullmatch(request) else []
     return found[0] if found else Deny(Reason.NO_SUCH_REQUEST, {"request": shown(request)})
 
 
@@ -86,11 +89,13 @@ def sessions_for(tx: Connection, person: Person, *, book: RoomBook, now: datetim
     """Sessions that this person may see, newest first: those that are not over, and those that were over within a day."""
     is_listed = or_(sessions.c.state.not_in([state.value for state in states.OVER]), sessions.c.over_at > now - OVER_FOR)
     with_session = [requests.c.id.in_(select(sessions.c.request).where(is_listed))]
-    found = _views(tx, person, with_session, book=book, now=now, limit=LIMIT)
+    found = _views(tx, person, with_session, proof=NO_PROOF, book=book, now=now, limit=LIMIT)
     return [SessionView(view.session, view.bound.kinds if view.bound else (), view.is_mine, view.ending) for view in found if view.session]
 
 
-def _views(tx: Connection, person: Person, wanted: Collection[ColumnElement[bool]], *, book: RoomBook, now: datetime, limit: int) -> list[RequestView]:
+def _views(
+    tx: Connection, person: Person, wanted: Collection[ColumnElement[bool]], *, proof: Proof, book: RoomBook, now: datetime, limit: int
+) -> list[RequestView]:
     newest = select(requests).where(_may_concern(person, book), *wanted).order_by(requests.c.asked_at.desc(), requests.c.id).limit(limit)
     found = [records.request_of(row) for row in tx.execute(newest)]
     ids = [request.id for request in found]
@@ -101,19 +106,20 @@ def _views(tx: Connection, person: Person, wanted: Collection[ColumnElement[bool
         request = replace(bare, approvals=said_yes.get(bare.id, ()))
         bound, current = rooms(request), book.current.get(request.room)
         if isinstance(decide_seeing(person, request=request.id, person=request.person, room=current or bound), Allow):
-            views.append(_view(person, request, bound, current, running.get(request.id), is_disabled=request.person in disabled, now=now))
+            views.append(_view(person, request, bound, current, running.get(request.id), proof=proof, is_disabled=request.person in disabled, now=now))
     return views
 
 
 def _view(
-    person: Person, request: Request, bound: Room | None, current: Room | None, session: Session | None, *, is_disabled: bool, now: datetime
+    person: Person, request: Request, bound: Room | None, current: Room | None, session: Session | None, *, proof: Proof, is_disabled: bool, now: datetime
 ) -> RequestView:
     room = current or bound
 
     def decision() -> Allow | Deny:
         if room is None:
             return Deny(Reason.ROOM_FILE_CHANGED)
-        return decide_approve(DecisionFacts(person, request, room, is_room_in_force=current is not None, note="", now=now, is_person_disabled=is_disabled))
+        is_in_force = current is not None
+        return decide_approve(DecisionFacts(person, request, room, is_in_force, note="", now=now, is_person_disabled=is_disabled, proof=proof))
 
     return RequestView(
         request=request,

@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, Select, select
 
 from sekisho.model.people import Caller, Person
 from sekisho.model.reasons import Reason
+from sekisho.policy.second_factor import NO_PROOF, Proof
 from sekisho.policy.verdict import Deny
-from sekisho.store.tables import memberships, people, sign_ins
+from sekisho.store.tables import memberships, people, second_factors, sign_ins
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,7 @@ class PersonRow:
     person: Person
     is_disabled: bool
     password_hash: str | None
+    has_second_factor: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,7 @@ class SignInRow:
     seen_at: datetime
     expires_at: datetime
     ended_at: datetime | None
+    second_factor_at: datetime | None
 
 
 def find_person(tx: Connection, name: str, *, lock: bool = False) -> PersonRow | None:
@@ -42,7 +46,8 @@ def find_person(tx: Connection, name: str, *, lock: bool = False) -> PersonRow |
         return None
     groups = frozenset(tx.execute(select(memberships.c.group_name).where(memberships.c.person == name)).scalars())
     person = Person(row.name, groups, display=row.display, language=row.language)
-    return PersonRow(person, is_disabled=row.disabled_at is not None, password_hash=row.password_hash)
+    factor = tx.execute(_enrolled().where(second_factors.c.person == name)).first()  # after the lock: as it is then
+    return PersonRow(person, is_disabled=row.disabled_at is not None, password_hash=row.password_hash, has_second_factor=factor is not None)
 
 
 def list_people(tx: Connection) -> list[PersonRow]:
@@ -50,11 +55,13 @@ def list_people(tx: Connection) -> list[PersonRow]:
     groups: dict[str, set[str]] = {}
     for row in tx.execute(select(memberships)):
         groups.setdefault(row.person, set()).add(row.group_name)
+    enrolled = set(tx.execute(_enrolled()).scalars())
     return [
         PersonRow(
             Person(row.name, frozenset(groups.get(row.name, ())), display=row.display, language=row.language),
             is_disabled=row.disabled_at is not None,
             password_hash=row.password_hash,
+            has_second_factor=row.name in enrolled,
         )
         for row in tx.execute(select(people).order_by(people.c.name))
     ]
@@ -63,12 +70,20 @@ def list_people(tx: Connection) -> list[PersonRow]:
 def find_sign_in(tx: Connection, sign_in: str) -> SignInRow | None:
     """By its id, which is no secret."""
     row = tx.execute(select(sign_ins).where(sign_ins.c.id == sign_in)).first()
-    return None if row is None else SignInRow(row.id, row.person, row.kind, row.address, row.seen_at, row.expires_at, row.ended_at)
+    return None if row is None else _sign_in(row)
 
 
 def find_sign_in_by_fingerprint(tx: Connection, fingerprint: str) -> SignInRow | None:
     row = tx.execute(select(sign_ins).where(sign_ins.c.fingerprint == fingerprint)).first()
-    return None if row is None else SignInRow(row.id, row.person, row.kind, row.address, row.seen_at, row.expires_at, row.ended_at)
+    return None if row is None else _sign_in(row)
+
+
+def find_proof(tx: Connection, *, person: str, sign_in: str) -> Proof:
+    """What a sign-in has of a second factor; nothing, if it is not this person's or was ended."""
+    who, row = find_person(tx, person), find_sign_in(tx, sign_in)
+    if who is None or row is None or row.person != person or row.ended_at is not None:
+        return NO_PROOF
+    return Proof(who.has_second_factor, row.second_factor_at)
 
 
 def as_of_now(tx: Connection, by: Caller) -> Caller | Deny:
@@ -77,3 +92,11 @@ def as_of_now(tx: Connection, by: Caller) -> Caller | Deny:
     if row is None:
         return Deny(Reason.NOT_SIGNED_IN)
     return Deny(Reason.PERSON_DISABLED) if row.is_disabled else replace(by, person=row.person)
+
+
+def _enrolled() -> Select[tuple[str]]:
+    return select(second_factors.c.person).where(second_factors.c.confirmed_at.is_not(None))
+
+
+def _sign_in(row: Row[Any]) -> SignInRow:
+    return SignInRow(row.id, row.person, row.kind, row.address, row.seen_at, row.expires_at, row.ended_at, row.second_factor_at)

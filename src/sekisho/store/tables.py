@@ -1,6 +1,7 @@
 """The tables, as SQLAlchemy Core knows them. Migrations make them; a test holds the two together.
 
-Times are aware and UTC on the way in and out. Secrets are kept as fingerprints only (`system.randomness.fingerprint`), passwords as Argon2id strings.
+Times are aware and UTC on the way in and out. Secrets are kept as fingerprints only (`system.randomness.fingerprint`), passwords as Argon2id strings, and
+the secrets of second factors, which must be read again, encrypted with a key that is not in the database.
 """
 
 from datetime import UTC, datetime
@@ -96,6 +97,34 @@ sign_ins = Table(
     Column("seen_at", Utc, nullable=False),
     Column("expires_at", Utc, nullable=False),
     Column("ended_at", Utc),
+    Column("second_factor_at", Utc),  # when a code was given with it last
+)
+
+second_factors = Table(
+    "second_factors",  # one for each person; it counts once it is confirmed
+    metadata,
+    Column("person", ForeignKey("people.name"), primary_key=True),
+    Column("secret", LargeBinary, nullable=False),  # encrypted: identity.cipher
+    Column("begun_at", Utc, nullable=False),
+    Column("confirmed_at", Utc),
+    Column("last_step", BigInteger, nullable=False),  # the time step of the code that was used last
+)
+
+recovery_codes = Table(
+    "recovery_codes",
+    metadata,
+    Column("fingerprint", Text, primary_key=True),
+    Column("person", ForeignKey("people.name"), nullable=False, index=True),
+    Column("used_at", Utc),
+)
+
+sign_in_steps = Table(
+    "sign_in_steps",  # sign-ins whose password or link was right and whose code is still to come
+    metadata,
+    Column("fingerprint", Text, primary_key=True),
+    Column("person", ForeignKey("people.name"), nullable=False, index=True),
+    Column("how", Text, nullable=False),  # "password" or "link"
+    Column("expires_at", Utc, nullable=False),
 )
 
 attempts = Table(
@@ -105,6 +134,7 @@ attempts = Table(
     Column("person", Text, nullable=False),
     Column("address", Text, nullable=False),
     Column("at", Utc, nullable=False),
+    Column("is_code", Boolean, nullable=False, default=False, server_default=false()),  # not of a password
     Index(None, "address", "at"),
     sqlite_autoincrement=True,
 )

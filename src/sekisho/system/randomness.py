@@ -15,6 +15,16 @@ def fingerprint(secret: str) -> str:
     return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
 
 
+def secret_bytes(count: int) -> bytes:
+    """A secret that a key or a code is made from."""
+    return secrets.token_bytes(count)
+
+
+def digits(count: int) -> str:
+    """That many decimal digits, each number of them as likely as any other."""
+    return f"{secrets.randbelow(10**count):0{count}}"
+
+
 def identifier(prefix: str) -> str:
     """`prefix` and 10 characters of lower-case base32: 50 bits, no secret, only a name."""
     return prefix + base64.b32encode(secrets.token_bytes(7)).decode().lower()[:10]

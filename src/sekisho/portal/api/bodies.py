@@ -31,6 +31,20 @@ class Body(BaseModel):
 class SignInBody(Body):
     name: Line
     password: Secret
+    code: Annotated[Secret, Field(description="Of the second factor, for people who have one; without it they are refused with `code-asked`.")] = ""
+
+
+class PasswordBody(Body):
+    password: Secret
+
+
+class CodeBody(Body):
+    code: Secret
+
+
+class PasswordAndCodeBody(Body):
+    password: Secret
+    code: Secret
 
 
 class RequestBody(Body):
@@ -101,10 +115,26 @@ class SignedInBody(Body):
     person: PersonShown
 
 
+class SecondFactor(Body):
+    enrolled: bool
+    proven_at: Annotated[datetime | None, Field(description="When this sign-in gave a code last.")]
+    recovery_codes: Annotated[int, Field(description="How many are left.")]
+
+
+class Enrolment(Body):
+    uri: Annotated[str, Field(description="`otpauth://…`, as authenticator apps read it. It is shown only now, and counts once a code confirms it.")]
+    secret: Annotated[str, Field(description="The same secret alone, in Base32, to type.")]
+
+
+class RecoveryCodes(Body):
+    recovery_codes: Annotated[list[str], Field(description="Each good once instead of a code. They are shown only now.")]
+
+
 class Me(Body):
     person: PersonShown
     address: Annotated[str, Field(description="From where the portal sees you come.")]
     expires_at: datetime
+    second_factor: SecondFactor
     form_token: Annotated[str | None, Field(description="For pages: what a request that is known by its cookie must send as `X-Sekisho-Form`.")]
 
 
@@ -117,6 +147,7 @@ class RoomShown(Body):
     places: list[str]
     longest_seconds: int
     ticket: Annotated[str | None, Field(description="A regular expression that the whole ticket must match; null: none is asked for.")]
+    second_factor: Annotated[bool, Field(description="Whether entering and approving ask for a second factor; asking for the room does not.")]
     reason_characters: int
     approvers: list[str]
     needed: int
@@ -195,6 +226,7 @@ class Entered(Body):
 class PersonRow(PersonShown):
     disabled: bool
     has_password: bool
+    has_second_factor: bool
 
 
 class People(Body):

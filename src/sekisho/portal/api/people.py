@@ -4,12 +4,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
+from sekisho.identity import second_factor
 from sekisho.identity.people import add_person, change_groups, disable_person, issue_sign_in_link, people_for
 from sekisho.portal.api.bodies import Done, GroupsBody, Link, People, PersonBody, PersonRow, PersonShown
 from sekisho.portal.api.refusals import REFUSALS
 from sekisho.portal.api.signing import person_shown
 from sekisho.portal.door import Rule, Visit, door, granted, open_to
 from sekisho.portal.inputs import PersonName
+from sekisho.store import people as stored
 
 ROUTER = APIRouter(prefix="/api/people", tags=["people"], responses=REFUSALS)
 
@@ -20,8 +22,7 @@ Here = Annotated[Visit, Depends(door)]
 @open_to(Rule.ADMINISTRATOR)
 def people(here: Here) -> People:
     rows = granted(people_for(here.portal.store, by=here.caller, now=here.now))
-    shown = [PersonRow(**person_shown(row.person).model_dump(), disabled=row.is_disabled, has_password=row.password_hash is not None) for row in rows]
-    return People(people=shown)
+    return People(people=[_row(row) for row in rows])
 
 
 @ROUTER.post("", status_code=201)
@@ -60,3 +61,21 @@ def disable(here: Here, name: PersonName) -> Done:
     granted(disable_person(here.portal.store, by=here.caller, name=name, now=here.now))
     here.portal.nudge()
     return Done()
+
+
+@ROUTER.post("/{name}/second-factor/reset")
+@open_to(Rule.ADMINISTRATOR)
+def reset_second_factor(here: Here, name: PersonName) -> Done:
+    """Take another person's second factor away, when the device is lost and the recovery codes with it. Every sign-in of that person ends."""
+    granted(second_factor.reset_factor(here.portal.store, by=here.caller, name=name, now=here.now))
+    here.portal.nudge()
+    return Done()
+
+
+def _row(row: stored.PersonRow) -> PersonRow:
+    return PersonRow(
+        **person_shown(row.person).model_dump(),
+        disabled=row.is_disabled,
+        has_password=row.password_hash is not None,
+        has_second_factor=row.has_second_factor,
+    )

@@ -72,7 +72,7 @@ def end(here: Here, request: RequestId, body: EmptyBody | None = None) -> Reques
 
 def _one(here: Visit, request: str) -> RequestShown:
     with here.portal.store.reading() as tx:
-        return _shown(granted(request_for(tx, here.person, request, book=here.portal.book, now=here.now)))
+        return _shown(granted(request_for(tx, here.person, request, proof=here.signed_in.proof, book=here.portal.book, now=here.now)))
 
 
 def _shown(view: RequestView) -> RequestShown:

@@ -35,6 +35,7 @@ def _shown(here: Visit, offer: Offer) -> RoomShown:
         places=list(room.access.places),
         longest_seconds=int(room.access.longest.total_seconds()),
         ticket=room.approval.ticket,
+        second_factor=room.access.second_factor,
         reason_characters=room.approval.reason_characters,
         approvers=list(room.approval.by),
         needed=room.approval.needed,

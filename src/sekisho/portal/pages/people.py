@@ -1,4 +1,4 @@
-"""People, for administrators: who there is, in which groups, with a new link or disabled."""
+"""People, for administrators: who there is, in which groups, with a new link, without their second factor, or disabled."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Form
 from fastapi.responses import Response
 
 from sekisho.identity.people import add_person, change_groups, disable_person, issue_sign_in_link, people_for
+from sekisho.identity.second_factor import reset_factor
 from sekisho.model.reasons import Reason
 from sekisho.policy.verdict import Deny
 from sekisho.portal import wording
@@ -37,6 +38,7 @@ class Row:
     groups: tuple[str, ...]
     is_disabled: bool
     has_password: bool
+    has_second_factor: bool
 
 
 @ROUTER.get("/people")
@@ -82,6 +84,20 @@ def disable(here: Here, name: PersonName) -> Response:
     return _page(here, Typed(), refusal=outcome) if isinstance(outcome, Deny) else go("/people")
 
 
+@ROUTER.get("/people/{name}/second-factor/reset")
+@open_to(Rule.ADMINISTRATOR)
+def reset_question(here: Here, name: PersonName) -> Response:
+    return confirm(here, "reset", facts={"name": name}, action=f"/people/{name}/second-factor/reset", back="/people")
+
+
+@ROUTER.post("/people/{name}/second-factor/reset")
+@open_to(Rule.ADMINISTRATOR)
+def reset(here: Here, name: PersonName) -> Response:
+    outcome = reset_factor(here.portal.store, by=here.caller, name=name, now=here.now)
+    here.portal.nudge()
+    return _page(here, Typed(), refusal=outcome) if isinstance(outcome, Deny) else go("/people")
+
+
 def _link(here: Visit, name: str) -> Response:
     """Shown once, on the answer itself: it is in no address and no second page."""
     secret = granted(issue_sign_in_link(here.portal.store, by=here.caller, name=name, now=here.now))
@@ -97,6 +113,7 @@ def _page(here: Visit, typed: Typed, *, refusal: Deny | None = None) -> Response
             groups=tuple(sorted(row.person.groups)),
             is_disabled=row.is_disabled,
             has_password=row.password_hash is not None,
+            has_second_factor=row.has_second_factor,
         )
         for row in granted(people_for(here.portal.store, by=here.caller, now=here.now))
     ]

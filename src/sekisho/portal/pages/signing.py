@@ -1,12 +1,14 @@
-"""Signing in and out, by password or by a link, and the language before anybody is known."""
+"""Signing in and out, by password or by a link, with a code after either for whom has a second factor."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form
 from fastapi.responses import Response
 
-from sekisho.identity.signin import SignedIn, sign_in_with_password, sign_out, use_link
+from sekisho.identity.signin import CodeAsked, SignedIn, sign_in_with_password, sign_out, use_link
+from sekisho.model.reasons import Reason
 from sekisho.policy.verdict import Deny
+from sekisho.portal.acting import second_step
 from sekisho.portal.answers import refusal_status
 from sekisho.portal.door import Rule, Visit, door, open_to
 from sekisho.portal.inputs import LinkSecret, own_path
@@ -18,6 +20,8 @@ ROUTER = APIRouter(include_in_schema=False)
 Here = Annotated[Visit, Depends(door)]
 Name = Annotated[str, Form(max_length=256)]
 Password = Annotated[str, Form(max_length=4_096)]
+Step = Annotated[str, Form(max_length=128)]
+Code = Annotated[str, Form(max_length=256)]
 Back = Annotated[str, Form(max_length=256)]
 
 
@@ -31,6 +35,18 @@ def sign_in_form(here: Here, next: str = "/", done: str = "") -> Response:  # no
 @open_to(Rule.ANYONE)
 async def sign_in(here: Here, name: Name = "", password: Password = "", next: Back = "/") -> Response:  # noqa: A002
     return await in_password_lane(_sign_in, here, name, password, own_path(next))
+
+
+@ROUTER.post("/sign-in/code")
+@open_to(Rule.ANYONE)
+def sign_in_code(here: Here, step: Step = "", code: Code = "", next: Back = "/") -> Response:  # noqa: A002
+    outcome = second_step(here, step, code)
+    here.portal.nudge()
+    if not isinstance(outcome, Deny):
+        return _signed_in(here, outcome, leads_to=own_path(next))
+    if outcome.reason is Reason.CODE_TOO_LATE:
+        return _password_form(here, outcome, leads_to=own_path(next))
+    return _code_form(here, step, leads_to=own_path(next), refusal=outcome)
 
 
 @ROUTER.get("/link/{secret}")
@@ -52,17 +68,18 @@ def link(here: Here, secret: LinkSecret) -> Response:
         tally=here.portal.tally,
         now=here.now,
     )
+    here.portal.nudge()
     if isinstance(outcome, Deny):
-        here.portal.nudge()
         return page(here, "link.html", status=refusal_status(outcome), refusal=outcome)
+    if isinstance(outcome, CodeAsked):
+        return _code_form(here, outcome.secret, leads_to="/account")
     return _signed_in(here, outcome, leads_to="/account?done=first-password")
 
 
 @ROUTER.post("/sign-out")
 @open_to(Rule.SIGNED_IN)
 def leave(here: Here) -> Response:
-    assert here.sign_in is not None
-    sign_out(here.portal.store, sign_in=here.sign_in, address=here.address, channel=here.channel, now=here.now)
+    sign_out(here.portal.store, sign_in=here.signed_in, address=here.address, channel=here.channel, now=here.now)
     here.portal.nudge()
     answer = go("/sign-in?done=signed-out")
     take_sign_in(answer)
@@ -80,14 +97,24 @@ def _sign_in(here: Visit, name: str, password: str, leads_to: str) -> Response:
         sign_in_places=here.portal.sign_in_places,
         now=here.now,
     )
+    here.portal.nudge()
     if isinstance(outcome, Deny):
-        here.portal.nudge()
-        return page(here, "sign_in.html", status=refusal_status(outcome), refusal=outcome, name=name, next=leads_to, is_signed_out=False)
+        return _password_form(here, outcome, name=name, leads_to=leads_to)
+    if isinstance(outcome, CodeAsked):
+        return _code_form(here, outcome.secret, leads_to=leads_to)
     return _signed_in(here, outcome, leads_to=leads_to)
 
 
+def _password_form(here: Visit, refusal: Deny, *, name: str = "", leads_to: str) -> Response:
+    return page(here, "sign_in.html", status=refusal_status(refusal), refusal=refusal, name=name, next=leads_to, is_signed_out=False)
+
+
+def _code_form(here: Visit, step: str, *, leads_to: str, refusal: Deny | None = None) -> Response:
+    """`step` is what the password or the link gave: it stands in the form alone, in no address and no cookie."""
+    return page(here, "sign_in_code.html", status=200 if refusal is None else refusal_status(refusal), refusal=refusal, step=step, next=leads_to)
+
+
 def _signed_in(here: Visit, signed_in: SignedIn, *, leads_to: str) -> Response:
-    here.portal.nudge()
     answer = go(leads_to)
     give_sign_in(answer, secret=signed_in.secret, expires_at=signed_in.expires_at, now=here.now)
     return answer

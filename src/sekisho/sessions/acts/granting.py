@@ -19,16 +19,20 @@ from sekisho.sessions.acts.standing import Case, locked_case, note_act, others_o
 from sekisho.sessions.roombook import RoomBook
 from sekisho.sessions.states import RequestEvent
 from sekisho.store.database import Store
-from sekisho.store.people import find_person
+from sekisho.store.people import find_person, find_proof
 from sekisho.store.tables import approvals, requests
 
 
-def approve(store: Store, *, by: Caller, request: str, note: str = "", book: RoomBook, places: Sequence[Place], now: datetime) -> Request | Deny:
-    """One approval. The request is granted by the last that its room needs; until then it goes on waiting."""
+def approve(
+    store: Store, *, by: Caller, sign_in: str = "", request: str, note: str = "", book: RoomBook, places: Sequence[Place], now: datetime
+) -> Request | Deny:
+    """One approval. The request is granted by the last that its room needs; until then it goes on waiting. `sign_in` is the id of the sign-in that the
+    caller came by: rooms that ask for a second factor ask for its proof."""
     note = one_line(note)
     with store.writing() as tx:
         case = locked_case(tx, by=by, request=request, book=book, places=places, now=now)
-        verdict = case.decided(lambda asked, room: decide_approve(_facts(tx, case, asked, room, note)))
+        proof = find_proof(tx, person=case.name, sign_in=sign_in)
+        verdict = case.decided(lambda asked, room: decide_approve(replace(_facts(tx, case, asked, room, note), proof=proof)))
         if isinstance(verdict, Deny):
             return refuse_act(tx, case, verdict, act="approve")
         asked, room = case.both()
@@ -55,11 +59,14 @@ def deny(store: Store, *, by: Caller, request: str, note: str, book: RoomBook, p
         return denied
 
 
-def extend(store: Store, *, by: Caller, request: str, duration: timedelta, book: RoomBook, places: Sequence[Place], now: datetime) -> Request | Deny:
-    """The grant goes on for `duration` more; the session follows when control sees it."""
+def extend(
+    store: Store, *, by: Caller, sign_in: str = "", request: str, duration: timedelta, book: RoomBook, places: Sequence[Place], now: datetime
+) -> Request | Deny:
+    """The grant goes on for `duration` more; the session follows when control sees it. `sign_in` as in `approve`."""
     with store.writing() as tx:
         case = locked_case(tx, by=by, request=request, book=book, places=places, now=now)
-        verdict = case.decided(lambda asked, room: decide_extend(_extension(tx, case, asked, room, duration)))
+        proof = find_proof(tx, person=case.name, sign_in=sign_in)
+        verdict = case.decided(lambda asked, room: decide_extend(replace(_extension(tx, case, asked, room, duration), proof=proof)))
         if isinstance(verdict, Deny):
             return refuse_act(tx, case, verdict, act="extend", details={"duration": render_duration(duration)})
         asked, _ = case.both()

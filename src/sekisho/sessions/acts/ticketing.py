@@ -18,7 +18,7 @@ from sekisho.policy.verdict import Allow, Deny
 from sekisho.sessions.acts.standing import ID, bound_room, locked_request
 from sekisho.store.database import Store
 from sekisho.store.events import note, refuse
-from sekisho.store.people import as_of_now, find_sign_in
+from sekisho.store.people import as_of_now, find_proof, find_sign_in
 from sekisho.store.tables import sessions, tickets
 from sekisho.system import randomness
 
@@ -67,6 +67,7 @@ def _decided(tx: Connection, grant: Request | None, *, by: Caller, sign_in: str,
         kind=kind,
         places=places,
         now=now,
+        proof=find_proof(tx, person=caller.person.name, sign_in=sign_in),
     )
     return deciding(lambda: decide_enter(facts))
 

@@ -15,7 +15,7 @@ from sekisho.sessions.roomfile import fields
 from sekisho.sessions.roomfile.complaint import Complaint, first_complaint
 from sekisho.sessions.roomfile.fields import Unfit
 from sekisho.sessions.roomfile.lines import Path, find_lines, line_of
-from sekisho.sessions.roomfile.shape import RoomFile, RuleTable, TargetTable
+from sekisho.sessions.roomfile.shape import AccessSection, RoomFile, RuleTable, TargetTable
 
 LIMIT_BYTES = 65_536
 
@@ -142,11 +142,22 @@ def _room(shape: RoomFile, rules: tuple[EgressRule, ...], *, name: str, text: st
         description=shape.description,
         image=shape.image,
         kinds=tuple(kind for kind in Kind if kind in shape.kind),
-        access=Access(tuple(access.people), tuple(access.places), access.hours, access.longest, access.idle.end if access.idle else None),
+        access=_access(access),
         approval=Approval(tuple(shape.approval.by), shape.approval.needed, shape.approval.reason, shape.approval.ticket),
         limits=Limits(limits.memory, limits.data, limits.home, limits.tmp, limits.cpu, limits.processes),
         clipboard=Clipboard(paste_in=shape.clipboard.paste_in),
         files=tuple(FileSource(wanted.url, wanted.to) for wanted in shape.files),
         egress=rules,
         noexec=tuple(sorted(set(limits.noexec))),
+    )
+
+
+def _access(found: AccessSection) -> Access:
+    return Access(
+        people=tuple(found.people),
+        places=tuple(found.places),
+        hours=found.hours,
+        longest=found.longest,
+        idle_end=found.idle.end if found.idle else None,
+        second_factor=found.second_factor,
     )

@@ -89,6 +89,7 @@ class AccessSection(Section):
     hours: OpenHours | None = None
     longest: Longest
     idle: IdleSection | None = None
+    second_factor: Annotated[bool, Field(description="whoever enters, or approves, must have given a code of their authenticator app")] = False
 
 
 class ApprovalSection(Section):
