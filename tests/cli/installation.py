@@ -92,8 +92,9 @@ class Api:
     async def me(self, request: Request) -> Response:
         if refused := self.refused(request):
             return refused
+        factor = {"enrolled": True, "proven_at": None, "recovery_codes": 10}
         person = {"name": self.person(request), "display": "Hanako Sato", "groups": ["marketing"], "language": "ja"}
-        return JSONResponse({"person": person, "address": request.client.host, "expires_at": moment(hours=12), "form_token": None})
+        return JSONResponse({"person": person, "address": request.client.host, "expires_at": moment(hours=12), "form_token": None, "second_factor": factor})
 
     def listing(self, name: str):
         async def answer(request: Request) -> Response:

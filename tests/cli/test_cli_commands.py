@@ -12,7 +12,8 @@ from tests.cli.installation import Installation, a_request, a_session, moment
 
 ROOM = {
     "name": "campaign", "title": "Campaign data", "description": "", "kinds": ["terminal"], "hours": "", "places": ["office"], "longest_seconds": 7200,
-    "ticket": "MKT-\\d+", "reason_characters": 10, "approvers": ["group:security"], "needed": 1, "may_request": True, "reason": "", "sentence": "",
+    "ticket": "MKT-\\d+", "second_factor": False,
+    "reason_characters": 10, "approvers": ["group:security"], "needed": 1, "may_request": True, "reason": "", "sentence": "",
 }  # fmt: skip
 
 
@@ -59,12 +60,14 @@ def test_a_wrong_password_is_refused_with_its_reason(here: Installation, sekisho
 def test_rooms_say_why_not(signed_in: Installation, sekisho: Sekisho) -> None:
     signed_in.api.rooms = [
         ROOM,
+        ROOM | {"name": "safe", "second_factor": True},
         ROOM | {"name": "vault", "may_request": False, "reason": "not-listed", "sentence": "You are not among the people of vault: group:x."},
     ]
     said = sekisho("rooms")
     assert "campaign  Campaign data  terminal  2h       always  yes" in said.out, said.out
+    assert "yes; entering asks for a second factor" in said.out
     assert "You are not among the people of vault" in said.out
-    assert sekisho("rooms", "--json").json["rooms"][1]["reason"] == "not-listed"
+    assert sekisho("rooms", "--json").json["rooms"][2]["reason"] == "not-listed"
 
 
 def test_a_request_prints_its_id_alone_and_sends_what_was_said(signed_in: Installation, sekisho: Sekisho) -> None:

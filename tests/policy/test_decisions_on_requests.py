@@ -12,9 +12,12 @@ from sekisho.model.people import Person
 from sekisho.model.reasons import Reason, sentence
 from sekisho.model.session import Request, RequestState
 from sekisho.policy.approve import DecisionFacts, ExtensionFacts, decide_approve, decide_deny, decide_end, decide_extend, decide_leave, decide_withdraw
+from sekisho.policy.second_factor import PROOF_LIFE, Proof
 from sekisho.policy.verdict import Allow, Deny
 
 FACTS = DecisionFacts(person=TARO, request=REQUEST, room=ROOM, is_room_in_force=True, note="", now=NOW)
+ASKING = room(second_factor=True)
+PROVEN = Proof(is_enrolled=True, at=NOW)
 BOTH = Person("hanako", frozenset({"marketing", "security", "administrators", "auditors"}))
 
 
@@ -51,6 +54,11 @@ _APPROVE: list[tuple[str, DecisionFacts, Reason | None]] = [
     ("the asker was disabled", facts(is_person_disabled=True), Reason.PERSON_DISABLED),
     ("the same approver twice", facts(request=replace(REQUEST, approvals=("taro",)), room=approval(needed=2)), Reason.ALREADY_DECIDED),
     ("another approver", facts(request=replace(REQUEST, approvals=("grace",)), room=approval(needed=2)), None),
+    ("without a second factor where the room asks for one", facts(room=ASKING), Reason.SECOND_FACTOR_MISSING),
+    ("with one that this sign-in did not prove", facts(room=ASKING, proof=Proof(is_enrolled=True, at=None)), Reason.SECOND_FACTOR_OLD),
+    ("with one proven too long ago", facts(room=ASKING, proof=Proof(is_enrolled=True, at=NOW - PROOF_LIFE)), Reason.SECOND_FACTOR_OLD),
+    ("with one proven", facts(room=ASKING, proof=PROVEN), None),
+    ("with one proven, their own", facts(room=ASKING, proof=PROVEN, person=BOTH), Reason.OWN_REQUEST),
 ]
 _DENY: list[tuple[str, DecisionFacts, Reason | None]] = [
     ("with a note", facts(note="not this week"), None),
@@ -58,6 +66,7 @@ _DENY: list[tuple[str, DecisionFacts, Reason | None]] = [
     ("with blanks", facts(note="  "), Reason.NOTE_MISSING),
     ("although the room's file is another now", facts(note="no", request=replace(REQUEST, room_digest="e" * 64)), None),
     ("although there is no such room any more", facts(note="no", is_room_in_force=False), None),
+    ("although the room asks for a second factor", facts(note="no", room=ASKING), None),
     ("although they approved before", facts(note="no", request=replace(REQUEST, approvals=("taro",))), None),
 ]
 
@@ -97,6 +106,8 @@ _EXTEND: list[tuple[str, ExtensionFacts, Reason | None]] = [
     ("the room's file is another now", replace(EXTENSION, request=replace(GRANT, room_digest="e" * 64)), Reason.ROOM_FILE_CHANGED),
     ("there is no such room any more", replace(EXTENSION, is_room_in_force=False), Reason.ROOM_FILE_CHANGED),
     ("beyond the hours", replace(EXTENSION, request=replace(GRANT, starts_at=NOW + 6 * HOUR, ends_at=NOW + 7 * HOUR)), Reason.OUTSIDE_HOURS),
+    ("without a second factor where the room asks for one", replace(EXTENSION, room=ASKING), Reason.SECOND_FACTOR_MISSING),
+    ("with one proven", replace(EXTENSION, room=ASKING, proof=PROVEN), None),
     ("into the person's next grant", replace(EXTENSION, others=(GRANT, _NEXT)), Reason.OVERLAPPING),
 ]
 

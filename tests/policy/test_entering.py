@@ -12,8 +12,12 @@ from sekisho.model.people import Person
 from sekisho.model.reasons import Reason, sentence
 from sekisho.model.session import RequestState, SessionState
 from sekisho.policy.enter import EnterFacts, decide_enter, decide_stay
+from sekisho.policy.second_factor import NO_PROOF, PROOF_LIFE, Proof
 from sekisho.policy.verdict import Allow, Deny
 
+ASKING = room(second_factor=True)
+PROVEN = Proof(is_enrolled=True, at=NOW)
+SECOND = timedelta(seconds=1)
 FACTS = EnterFacts(caller=caller(), is_disabled=False, grant=GRANT, room=ROOM, session=SessionState.READY, kind="terminal", places=PLACES, now=NOW)
 
 
@@ -46,6 +50,14 @@ _STAY: list[tuple[str, EnterFacts, Reason | None]] = [
     ("from outside the place", facts(caller=caller(address=ELSEWHERE)), Reason.OUTSIDE_PLACE),
     ("from another place", facts(caller=caller(address=VPN)), Reason.OUTSIDE_PLACE),
     ("no places at all", facts(room=room(places=())), Reason.OUTSIDE_PLACE),
+    ("no second factor where the room asks for none", facts(proof=NO_PROOF), None),
+    ("no second factor where the room asks for one", facts(room=ASKING), Reason.SECOND_FACTOR_MISSING),
+    ("one that this sign-in never proved", facts(room=ASKING, proof=Proof(is_enrolled=True, at=None)), Reason.SECOND_FACTOR_OLD),
+    ("one proven just now", facts(room=ASKING, proof=Proof(is_enrolled=True, at=NOW)), None),
+    ("one proven just within its life", facts(room=ASKING, proof=Proof(is_enrolled=True, at=NOW - PROOF_LIFE + SECOND)), None),
+    ("one proven too long ago", facts(room=ASKING, proof=Proof(is_enrolled=True, at=NOW - PROOF_LIFE)), Reason.SECOND_FACTOR_OLD),
+    ("a proof of a factor that is gone", facts(room=ASKING, proof=Proof(is_enrolled=False, at=NOW)), Reason.SECOND_FACTOR_MISSING),
+    ("from outside the place, with a proof", facts(room=ASKING, proof=PROVEN, caller=caller(address=ELSEWHERE)), Reason.OUTSIDE_PLACE),
     ("a kind that is not offered", facts(kind="desktop"), Reason.KIND_NOT_OFFERED),
     ("no kind", facts(kind=""), Reason.KIND_NOT_OFFERED),
     ("a room that offers none", facts(room=replace(ROOM, kinds=())), Reason.KIND_NOT_OFFERED),
@@ -92,11 +104,12 @@ _ANY = st.builds(
     ),
     is_disabled=st.booleans(),
     grant=st.one_of(st.none(), st.sampled_from([replace(GRANT, state=state) for state in RequestState])),
-    room=st.one_of(st.none(), st.sampled_from([ROOM, room(places=("vpn",)), room(people=("person:taro",)), replace(ROOM, digest="e" * 64)])),
+    room=st.one_of(st.none(), st.sampled_from([ROOM, room(places=("vpn",)), room(people=("person:taro",)), replace(ROOM, digest="e" * 64), ASKING])),
     session=st.one_of(st.none(), st.sampled_from(SessionState)),
     kind=st.sampled_from(["terminal", "desktop", ""]),
     places=st.sampled_from([PLACES, PLACES[:1], ()]),
     now=st.integers(-90, 90).map(lambda minutes: NOW + timedelta(minutes=minutes)),
+    proof=st.builds(Proof, is_enrolled=st.booleans(), at=st.one_of(st.none(), st.integers(-1000, 60).map(lambda minutes: NOW + timedelta(minutes=minutes)))),
 )
 
 
@@ -113,6 +126,7 @@ def test_who_is_let_in_has_a_running_grant_of_their_own_for_this_very_room(any_f
         assert any_facts.session is SessionState.READY
         assert any_facts.caller.address != ELSEWHERE
         assert not any_facts.is_disabled
+        assert not any_facts.room.access.second_factor or (any_facts.proof.is_enrolled and any_facts.proof.at is not None)
 
 
 @given(any_facts=_ANY)
@@ -124,5 +138,6 @@ def test_taking_away_groups_places_or_the_grant_never_lets_anybody_in(any_facts:
             replace(any_facts, caller=less_person),
             replace(any_facts, grant=None),
             replace(any_facts, is_disabled=True),
+            replace(any_facts, proof=NO_PROOF),
         ):
             assert isinstance(decide_enter(less), Deny)

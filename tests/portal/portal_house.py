@@ -22,7 +22,7 @@ from sekisho.audit.service import open_log
 from sekisho.identity.cipher import FactorCipher
 from sekisho.identity.codes import new_secret
 from sekisho.identity.people import add_person, disable_person, issue_sign_in_link
-from sekisho.identity.signin import SignedIn, use_link
+from sekisho.identity.signin import SignedIn, set_password, use_link
 from sekisho.model.people import Caller, Channel
 from sekisho.model.room import Place
 from sekisho.model.session import session_id
@@ -197,6 +197,10 @@ class House:
         with self.store.writing() as tx:
             tx.execute(insert(sign_ins).values(**row, **times))
         return secret
+
+    def give_password(self, name: str, password: str) -> None:
+        """The person's first one."""
+        set_password(self.store, by=self.caller(name), sign_in=self.signed_in[name].sign_in.id, password=password, now=self.now)
 
     def enrol(self, name: str) -> bytes:
         """A second factor that is there already; its secret."""

@@ -1,10 +1,12 @@
 """The portal in a real Chromium: its policy lets its own pages work and nothing else, what lives keeps itself current, and a keyboard is enough."""
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
+from tests.identity.authenticator import STEP, code_at, secret_of
 from tests.portal import portal_house
 from tests.portal.portal_house import House
 from tests.portal.test_portal_serve import served
@@ -145,3 +147,49 @@ def test_everything_works_without_javascript(town, chromium):
     page.wait_for_url(f"{ORIGIN}/")
     assert town.events("grant.ended")[-1]["session"] == session
     context.close()
+
+
+def test_a_second_factor_is_set_up_asked_for_at_sign_in_and_given_again_on_the_way_into_a_room(town, visit):
+    (town.rooms / "campaign.toml").write_text(portal_house.CAMPAIGN.replace("[access]", "[access]\nsecond_factor = true"))
+    town.give_password("hanako", "correct horse battery")
+    page, before = visit("hanako", "/account"), visit("hanako", "/account")
+    page.get_by_role("textbox", name="Password", exact=True).fill("correct horse battery")
+    page.keyboard.press("Enter")
+    code = page.get_by_role("img", name="QR code of the secret.")
+    code.wait_for()
+    drawn = code.locator("svg").bounding_box()
+    assert drawn["width"] == drawn["height"] > 150
+    secret = secret_of(page.get_by_role("link", name="Open in the authenticator app").get_attribute("href"))
+    page.get_by_label("Code", exact=True).fill(code_at(secret, town.now))
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Recovery codes").wait_for()
+    assert page.get_by_role("listitem").filter(has_text=re.compile(r"^\d{4}(-\d{4}){5}$")).count() == 10
+
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_label("Name").fill("hanako")
+    page.get_by_label("Password").fill("correct horse battery")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Your code").wait_for()
+    assert page.get_by_label("Code", exact=True).evaluate("element => element === document.activeElement")
+    page.keyboard.type("000000\n")
+    alert = page.get_by_role("alert")
+    alert.wait_for()
+    assert alert.evaluate("element => element === document.activeElement")
+    assert page.get_by_label("Code", exact=True).get_attribute("aria-invalid") == "true"
+    town.clock.time += STEP
+    page.get_by_label("Code", exact=True).fill(code_at(secret, town.now))
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{ORIGIN}/")
+
+    session = town.session(town.plant("hanako", state="approved"))
+    before.goto(ORIGIN)  # signed in before there was a factor: it has proven nothing
+    before.get_by_role("button", name="Enter Campaign data").click()
+    before.get_by_role("link", name="Give a code").click()
+    town.clock.time += STEP
+    before.get_by_label("Code", exact=True).fill(code_at(secret, town.now))
+    before.keyboard.press("Enter")
+    before.wait_for_url(f"{ORIGIN}/requests/r-{session[2:]}")
+    before.route(f"https://rooms.localhost:{PORT}/**", lambda route: route.fulfill(body="a room"))
+    before.get_by_role("button", name="Enter").click()
+    before.wait_for_url(f"https://rooms.localhost:{PORT}/terminal*")
+    assert town.events("entry.allowed")[-1]["session"] == session

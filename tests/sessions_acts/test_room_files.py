@@ -104,6 +104,11 @@ def test_a_whole_file_becomes_a_room():
     assert room.noexec == ("/data", "/tmp")
 
 
+def test_a_second_factor_is_asked_for_where_the_file_says_so():
+    assert parse_room(_swap("longest ", "second_factor = true\nlongest "), name="campaign").access.second_factor
+    assert not parse_room(FULL, name="campaign").access.second_factor
+
+
 def test_the_least_file_allows_nobody_and_nothing():
     room = parse_room(LEAST, name="least")
     assert room.access.people == room.access.places == room.approval.by == room.egress == room.files == ()
@@ -128,9 +133,10 @@ def _swap(old: str, new: str) -> str:
 
 _WRONG: list[tuple[str, str, int, str, str, str]] = [
     # what is wrong, the text, line, found, a part of expected, a part of the hint
+    ("a second factor in words", _swap("longest ", 'second_factor = "yes"\nlongest '), 11, '"yes"', "true or false", ""),
     ("no TOML", _swap('"Campaign data"', "Campaign data"), 2, "", "TOML", ""),
     ("not closed", 'title = "', 1, "", "TOML", ""),
-    ("a misspelt key", _swap("longest ", "longst "), 11, "longst", "one of: people, places, hours, longest, idle", "did you mean longest"),
+    ("a misspelt key", _swap("longest ", "longst "), 11, "longst", "one of: people, places, hours, longest, idle, second_factor", "did you mean longest"),
     ("a misspelt section", _swap("[limits]", "[limit]"), 39, "limit", "limits", "did you mean limits"),
     ("a misspelt key of a list of tables", _swap('to   = "/data"\n\n[[files]]', 'too = "/data"\n\n[[files]]'), 26, "too", "from, to", "did you mean to"),
     ("a section that comes later", _swap("[limits]", "[airlock]\nreviewers = []\n[limits]"), 39, "airlock", "title", ""),

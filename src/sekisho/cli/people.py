@@ -1,20 +1,22 @@
-"""`sekisho login | whoami | logout`: who this user of this machine is to Sekisho."""
+"""`sekisho login | whoami | logout | second-factor …`: who this user of this machine is to Sekisho."""
 
-import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import typer
 
-from sekisho.cli import signed_in
+from sekisho.cli import second_factor, signed_in
 from sekisho.cli.loopback import is_localhost
 from sekisho.cli.portal import Portal, Refused
+from sekisho.cli.second_factor import ask_code, ask_password
 from sekisho.cli.showing import local_time, print_json, tell
 from sekisho.cli.signed_in import SignedIn
 from sekisho.cli.trust import authority_by_fingerprint, authority_from_file
 from sekisho.model.errors import Trouble
+from sekisho.model.reasons import Reason
 from sekisho.programs.web import remembered_portal
 from sekisho.settings import DEFAULT_STATE
 
@@ -26,13 +28,16 @@ def register(app: typer.Typer) -> None:
     app.command()(login)
     app.command()(whoami)
     app.command()(logout)
+    app.add_typer(second_factor.app, name="second-factor")
 
 
 def login(
     *,
     name: Annotated[str, typer.Argument(help="Your name. Asked for if it is not given.")] = "",
     url: Annotated[str, typer.Option("--url", help=f"The portal. Else from --state, else {DEFAULT_URL}.")] = "",
-    password_stdin: Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")] = False,
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="Read the password from standard input; from its next line the code, if one is asked for.")
+    ] = False,
     state: Annotated[Path | None, typer.Option("--state", help="The installation's folder, if it is on this machine: its address and its authority.")] = None,
     ca: Annotated[Path | None, typer.Option("--ca", help="Believe the certificates of this authority (a PEM file).")] = None,
     fingerprint: Annotated[str, typer.Option("--fingerprint", help="Believe the authority with this SHA-256, which `sekisho up` prints.")] = "",
@@ -42,9 +47,9 @@ def login(
     url = _checked_url(url or _url_of(state))
     authority = _authority(url, state=state, ca=ca, fingerprint=fingerprint)
     name = name or typer.prompt("Name", err=True)
-    password = sys.stdin.readline().rstrip("\n") if password_stdin else typer.prompt("Password", hide_input=True, err=True)
+    password = ask_password(from_stdin=password_stdin)
     with Portal(url, authority_pem=authority) as portal:
-        answer = portal.post("/api/sign-in", {"name": name, "password": password})
+        answer = _sign_in(portal, name, password, code_from_stdin=password_stdin)
     sign_in = SignedIn(url, str(answer["person"]["name"]), str(answer["token"]), str(answer["expires_at"]), authority)
     signed_in.write(sign_in)
     if as_json:
@@ -65,6 +70,7 @@ def whoami(as_json: Annotated[bool, typer.Option("--json", help="For scripts.")]
     print(f"{person['name']}  {person.get('display', '')}".rstrip())
     tell(f"groups   {', '.join(person.get('groups', [])) or 'none'}")
     tell(f"portal   {sign_in.url}, which sees you at {found.get('address', '?')}")
+    tell(f"code     {_proven(found['second_factor'])}")
     tell(f"until    {local_time(found.get('expires_at', sign_in.expires_at))}")
 
 
@@ -74,6 +80,23 @@ def logout() -> None:
         portal.post("/api/sign-out")
     signed_in.forget()
     tell("Signed out.")
+
+
+def _proven(factor: Mapping[str, Any]) -> str:
+    if not factor["enrolled"]:
+        return "no second factor"
+    return f"given at {local_time(factor['proven_at'])}" if factor["proven_at"] else "not given with this sign-in"
+
+
+def _sign_in(portal: Portal, name: str, password: str, *, code_from_stdin: bool) -> dict[str, Any]:
+    """Asks for a code only whom has a second factor."""
+    told = {"name": name, "password": password}
+    try:
+        return portal.post("/api/sign-in", told)
+    except Refused as refusal:
+        if refusal.reason != Reason.CODE_ASKED:
+            raise
+        return portal.post("/api/sign-in", {**told, "code": ask_code(from_stdin=code_from_stdin)})
 
 
 def _url_of(state: Path | None) -> str:

@@ -40,11 +40,17 @@ def rooms(as_json: Json = False) -> None:
             ", ".join(room["kinds"]),
             render_seconds(room["longest_seconds"]),
             room["hours"] or "always",
-            "yes" if room["may_request"] else room["sentence"],
+            _may_request(room),
         )
         for room in found["rooms"]
     ]
     print_table(("Room", "Title", "Shown as", "Longest", "Hours", "May I"), rows, empty="There are no rooms.")
+
+
+def _may_request(room: dict[str, Any]) -> str:
+    if not room["may_request"]:
+        return str(room["sentence"])
+    return "yes; entering asks for a second factor" if room["second_factor"] else "yes"
 
 
 def request(
