@@ -7,13 +7,13 @@ import segno
 import typer
 
 from sekisho.cli.portal import Portal
-from sekisho.cli.showing import print_json, tell, visible
+from sekisho.cli.showing import print_json_line, tell, visible
 from sekisho.policy.texts import is_name
 
 app = typer.Typer(help="The codes of an authenticator app, besides your password.", no_args_is_help=True)
 
 PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from the first line of standard input, the code from the next.")]
-Json = Annotated[bool, typer.Option("--json", help="For scripts.")]
+Json = Annotated[bool, typer.Option("--json", help="For scripts, one object a line.")]
 
 
 @app.command()
@@ -79,9 +79,9 @@ def _line() -> str:
 
 def _show(shown: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
-        print_json(shown)
+        print_json_line(shown)
     else:
-        segno.make_qr(str(shown["uri"]), error="m").terminal(out=sys.stdout, compact=True)
+        segno.make_qr(str(shown["uri"]), error="l").terminal(out=sys.stdout, compact=True)
         print(visible(shown["uri"]))
         tell("Scan this with your authenticator app, or type its secret. It is shown only now.")
     sys.stdout.flush()
@@ -89,7 +89,7 @@ def _show(shown: dict[str, Any], *, as_json: bool) -> None:
 
 def _show_recovery_codes(answer: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
-        print_json(answer)
+        print_json_line(answer)
         return
     for code in answer["recovery_codes"]:
         print(visible(code))

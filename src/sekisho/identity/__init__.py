@@ -1,1 +1,1 @@
-"""Who people are: accounts and groups, passwords, sign-in links, cookies and API tokens."""
+"""Who people are: accounts and groups, passwords, second factors, sign-in links, cookies and API tokens."""

@@ -31,6 +31,7 @@ Code = Annotated[str, Form(max_length=256)]
 Back = Annotated[str, Form(max_length=256)]
 
 _GROUP = 4
+_MODULE_PIXELS = 4  # a whole number: edges stay sharp
 _QUIET_MODULES = 4  # ISO/IEC 18004 §5.3.8: what a reader needs to see around it
 _FIELDS = {Reason.WRONG_PASSWORD: "password", Reason.PASSWORD_MISSING: "password", Reason.CODE_WRONG: "code", Reason.CODE_USED: "code"}
 
@@ -121,5 +122,5 @@ def _shown(here: Visit, secret: bytes) -> ShownSecret:
     uri = provisioning_uri(secret, person=here.person.name, issuer=here.portal.issuer)
     typed = b32encode(secret).decode()
     grouped = " ".join(typed[start : start + _GROUP] for start in range(0, len(typed), _GROUP))
-    drawn = segno.make_qr(uri, error="m").svg_inline(border=_QUIET_MODULES, dark="#000", light="#fff", omitsize=True)
+    drawn = segno.make_qr(uri, error="l").svg_inline(scale=_MODULE_PIXELS, border=_QUIET_MODULES, dark="#000", light="#fff")
     return ShownSecret(uri, Markup(drawn), grouped)  # noqa: S704  drawn by segno; what it encodes is not in its text
