@@ -183,13 +183,13 @@ def test_a_second_factor_is_set_up_asked_for_at_sign_in_and_given_again_on_the_w
 
     session = town.session(town.plant("hanako", state="approved"))
     before.goto(ORIGIN)  # signed in before there was a factor: it has proven nothing
-    before.get_by_role("button", name="Enter Campaign data").click()
+    before.get_by_role("button", name="Enter terminal of Campaign data").click()
     before.get_by_role("link", name="Give a code").click()
     town.clock.time += STEP
     before.get_by_label("Code", exact=True).fill(code_at(secret, town.now))
     before.keyboard.press("Enter")
     before.wait_for_url(f"{ORIGIN}/requests/r-{session[2:]}")
     before.route(f"https://rooms.localhost:{PORT}/**", lambda route: route.fulfill(body="a room"))
-    before.get_by_role("button", name="Enter").click()
+    before.get_by_role("button", name="Enter terminal of Campaign data").click()
     before.wait_for_url(f"https://rooms.localhost:{PORT}/terminal*")
     assert town.events("entry.allowed")[-1]["session"] == session

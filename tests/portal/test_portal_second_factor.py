@@ -105,13 +105,13 @@ def test_a_link_leads_through_the_code_to_the_account(house):
 def test_a_room_that_asks_leads_to_the_account_or_to_the_code_and_back_to_the_button(house):
     asking(house)
     session = house.session(house.plant("hanako", state="approved"))
-    bare = house.browser("hanako").post(f"/sessions/{session}/enter")
+    bare = house.browser("hanako").post(f"/sessions/{session}/enter", {"kind": "terminal"})
     assert bare.status_code == 403
     assert '<a class="button" href="/account">' in bare.text
     browser, secret, _ = enrolled(house)
     other = house.browser()
     other.cookies["__Host-sekisho"] = house.sign_in("hanako")
-    refused = other.post(f"/sessions/{session}/enter")
+    refused = other.post(f"/sessions/{session}/enter", {"kind": "terminal"})
     back = f"/requests/r-{session[2:]}"
     assert f'href="/second-factor?next={back}"' in refused.text
     form = other.get(f"/second-factor?next={back}")
@@ -119,8 +119,8 @@ def test_a_room_that_asks_leads_to_the_account_or_to_the_code_and_back_to_the_bu
     assert "code-wrong" in other.post("/second-factor", {"code": "000000", "next": back}).text
     assert location(other.post("/second-factor", {"code": next_code(house, secret), "next": back})) == back
     assert f'action="/sessions/{session}/enter"' in other.get(back).text
-    assert other.post(f"/sessions/{session}/enter").headers["location"].startswith("https://rooms.localhost:8444/")
-    assert browser.post(f"/sessions/{session}/enter").status_code == 303, "the sign-in that confirmed it has proven it"
+    assert other.post(f"/sessions/{session}/enter", {"kind": "terminal"}).headers["location"].startswith("https://rooms.localhost:8444/")
+    assert browser.post(f"/sessions/{session}/enter", {"kind": "terminal"}).status_code == 303, "the sign-in that confirmed it has proven it"
 
 
 def test_an_approver_is_asked_too_and_comes_back_to_the_request(house):
