@@ -23,7 +23,7 @@ from sekisho.model.people import Caller, Channel, Person
 from sekisho.model.reasons import Reason
 from sekisho.model.room import Place
 from sekisho.policy.deciding import deciding
-from sekisho.policy.second_factor import NO_PROOF, STEP_LIFE, Proof
+from sekisho.policy.second_factor import STEP_LIFE, Proof
 from sekisho.policy.signin import (
     SIGN_IN_LIFE,
     SignInFacts,
@@ -56,7 +56,7 @@ class SignIn:
     person: Person
     kind: str  # "cookie" or "token"
     expires_at: datetime
-    proof: Proof = NO_PROOF
+    proof: Proof
 
 
 @dataclass(frozen=True, slots=True)
