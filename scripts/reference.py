@@ -22,6 +22,7 @@ from sekisho.settings import Settings
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 _MEMBER = re.compile(r'(?P<name>[A-Z_]+) = "(?P<value>[^"]+)"(?:  #(?: noqa: \w+)? *(?P<comment>.*))?')
+_BRACKETS = {"one": "[{}]", "list": "[[{}]]", "names": "[{}.NAME]"}  # as TOML has them
 _GROUP = re.compile(r"# (?P<title>.+)")
 
 
@@ -83,7 +84,7 @@ def _sections(schema: Mapping[str, Any], definitions: Mapping[str, Any], path: s
         inner, bracket = _object_below(value, definitions)
         if inner is not None:
             dotted = f"{path.strip('[]')}.{key}" if path else key
-            below.append((f"[[{dotted}]]" if bracket == 2 else f"[{dotted}]", inner, value.get("description", inner.get("description", ""))))
+            below.append((_BRACKETS[bracket].format(dotted), inner, value.get("description", inner.get("description", ""))))
         else:
             default = "required" if key in required else _shown(value.get("default"))
             rows.append((f"`{key}`", _form(value, definitions), default, str(value.get("description", ""))))
@@ -100,15 +101,22 @@ def _shown(default: object) -> str:
     return "" if default is None else f"`{json.dumps(default, default=str)}`"
 
 
-def _object_below(value: Mapping[str, Any], definitions: Mapping[str, Any]) -> tuple[Mapping[str, Any] | None, int]:
-    """The object that a key holds (1) or holds a list of (2), if it does."""
+def _object_below(value: Mapping[str, Any], definitions: Mapping[str, Any]) -> tuple[Mapping[str, Any] | None, str]:
+    """The object that a key holds, or holds a list of, or holds by names of their own; and which of them."""
     for arm in (value, *value.get("anyOf", ()), *value.get("allOf", ())):
         target = _resolved(arm, definitions)
         if "properties" in target:
-            return target, 1
-        if target.get("type") == "array" and "properties" in _resolved(target.get("items", {}), definitions):
-            return _resolved(target["items"], definitions), 2
-    return None, 0
+            return target, "one"
+        for inner, holds in ((target.get("items", {}), "list"), (_each(target), "names")):
+            if "properties" in _resolved(inner, definitions):
+                return _resolved(inner, definitions), holds
+    return None, ""
+
+
+def _each(table: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What stands under each of the names of a table that has no keys of its own."""
+    found = table.get("additionalProperties") or next(iter(table.get("patternProperties", {}).values()), {})
+    return found if isinstance(found, dict) else {}
 
 
 def _resolved(value: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -135,8 +143,7 @@ def _form(value: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
 def _table_form(found: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
     if "properties" in found:
         return "table of " + ", ".join(f"`{key}`" for key in found["properties"])
-    each = found.get("additionalProperties") or next(iter(found.get("patternProperties", {}).values()), {})
-    return f"table of names to {_form(each if isinstance(each, dict) else {}, definitions)}"
+    return f"table of names to {_form(_each(found), definitions)}"
 
 
 def api_page() -> str:

@@ -9,16 +9,18 @@ import secrets
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from sekisho.model.errors import Trouble
 from sekisho.model.hostname import parse_host_name
 from sekisho.model.room import Place
 from sekisho.runtime.images import DEFAULT_CACHE
+from sekisho.runtime.staging_child import BucketAccess
 from sekisho.system.files import write_whole
 
 DEFAULT_STATE = Path("/var/lib/sekisho")
@@ -40,8 +42,29 @@ def _host_name(value: str) -> str:
     return name
 
 
+def _service(value: str) -> str:
+    """`https://HOST[:PORT]`, or `http://` where nothing can listen in: on this machine's own loopback."""
+    parts = urlsplit(value)
+    if parts.scheme not in {"https", "http"} or not parts.hostname or parts.username or parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError("not https://HOST or https://HOST:PORT")
+    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+        raise ValueError("http:// is for this machine's own loopback alone: use https://")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    is_usual = parts.port in {None, 443 if parts.scheme == "https" else 80}
+    return f"{parts.scheme}://{host}" if is_usual else f"{parts.scheme}://{host}:{parts.port}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 Network = Annotated[str, AfterValidator(_network)]
 Host = Annotated[str, AfterValidator(_host_name)]
+Service = Annotated[str, AfterValidator(_service)]
+BucketName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$")]
 
 
 class _Section(BaseModel):
@@ -81,6 +104,44 @@ class Egress(_Section):
     trust: Path | None = Field(None, description="PEM of certificate authorities that every room trusts besides the image's own")
 
 
+class Bucket(_Section):
+    """A bucket of an S3 service that rooms may be filled from: s3://NAME/…"""
+
+    endpoint: Service | None = Field(
+        None, description="https://HOST[:PORT] of the service; http only for this machine's loopback; without it AWS of the region"
+    )
+    region: str | None = Field(None, pattern=r"^[a-z0-9-]{1,40}$", description="AWS's region; a service of another may need one, too")
+    bucket: BucketName | None = Field(None, description="what the service calls it, if not NAME")
+    credentials: Path = Field(description="a file in AWS's shared-credentials form, root's and readable by root alone")
+    profile: str = Field("default", pattern=r"^[^\[\]\x00-\x1f]{1,100}$", description="the profile in it")
+    trust: Path | None = Field(None, description="PEM of the only authorities that may vouch for the endpoint; without it the machine's")
+
+    @model_validator(mode="after")
+    def _is_somewhere(self) -> Self:
+        if self.endpoint is None and self.region is None:
+            raise ValueError("give region, for AWS, or endpoint")
+        return self
+
+    def access(self, name: str) -> BucketAccess:
+        return BucketAccess(
+            name=name,
+            bucket=self.bucket or name,
+            url=_bucket_url(self.endpoint, self.region, self.bucket or name),
+            region=self.region or "us-east-1",  # what services other than AWS's take for granted
+            credentials=str(self.credentials),
+            profile=self.profile,
+            trust=str(self.trust or ""),
+        )
+
+
+def _bucket_url(endpoint: str | None, region: str | None, bucket: str) -> str:
+    """With the bucket in the host's name at AWS, in the path elsewhere; and there too if it has a dot, since a certificate's * stands for one label."""
+    if endpoint is not None:
+        return f"{endpoint}/{bucket}"
+    service = f"s3.{region}.amazonaws.com" + (".cn" if (region or "").startswith("cn-") else "")
+    return f"https://{service}/{bucket}" if "." in bucket else f"https://{bucket}.{service}"
+
+
 class Settings(_Section):
     """The whole of sekisho.toml."""
 
@@ -90,10 +151,14 @@ class Settings(_Section):
     egress: Egress = Egress()
     places: dict[str, tuple[Network, ...]] = Field(default_factory=dict, description="named networks that people may come from")
     sources: dict[str, Path] = Field(default_factory=dict, description="named folders on this machine that rooms may be filled from: file:NAME/…")
+    buckets: dict[BucketName, Bucket] = Field(default_factory=dict, description="buckets that rooms may be filled from: s3://NAME/…")
     database: str | None = Field(None, description="URL of a PostgreSQL database; without it SQLite in the state folder")
 
     def named_places(self) -> tuple[Place, ...]:
         return tuple(Place(name, networks) for name, networks in sorted(self.places.items()))
+
+    def bucket_access(self) -> tuple[BucketAccess, ...]:
+        return tuple(bucket.access(name) for name, bucket in sorted(self.buckets.items()))
 
 
 def read_settings(state: Path) -> Settings:
@@ -107,8 +172,13 @@ def read_settings(state: Path) -> Settings:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise Trouble("settings-wrong", f"{path}: {error}", hint="see docs/reference/settings.md") from error
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}, found {str(fault['input'])[:60]!r}" for fault in error.errors())
-        raise Trouble("settings-wrong", f"{path}: {faults}", hint="see docs/reference/settings.md") from error
+        raise Trouble("settings-wrong", f"{path}: {'; '.join(map(_fault, error.errors()))}", hint="see docs/reference/settings.md") from error
+
+
+def _fault(found: Any) -> str:
+    """What was found is not shown where it may be a secret that somebody wrote by mistake: under a key that is not known, and about a bucket."""
+    said = f"{'.'.join(map(str, found['loc']))}: {found['msg']}"
+    return said if found["type"] == "extra_forbidden" or found["loc"][0] == "buckets" else f"{said}, found {str(found['input'])[:60]!r}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """A real agent as a process of its own, for the tests: real runtime, real spool, nobody who takes its events away. Run with the folder that
 holds everything, and the instance's name."""
 
+import json
 import os
 import platform
 import sys
@@ -15,6 +16,7 @@ from sekisho.runtime.keeper import Keeper, KeeperFacts
 from sekisho.runtime.paths import AgentPaths
 from sekisho.runtime.protocol import OpenKind
 from sekisho.runtime.seccomp import profile
+from sekisho.runtime.staging_child import BucketAccess
 from sekisho.staging.stager import run_stager
 from sekisho.system.clock import SystemClock
 from sekisho.system.seccomp_filter import compile_filter
@@ -38,6 +40,7 @@ def main() -> None:
         clock=clock,
         memory_bytes=6 << 30,
         uid_folder=Path("/run/sekisho-uids"),
+        buckets={each["name"]: BucketAccess(**each) for each in json.loads((folder / "buckets.json").read_text())},
     )
     keeper = Keeper(facts, Journal(paths, spool, clock.now))
     Agent(

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from sekisho.model import messages
@@ -43,6 +43,7 @@ from sekisho.runtime.protocol import (
     SessionSpec,
     SpecLimits,
 )
+from sekisho.runtime.staging_child import BucketAccess
 from sekisho.runtime.undo import survivors
 from sekisho.system import kernel
 from sekisho.system.packets import Channel, ChannelClosed, connect
@@ -75,6 +76,7 @@ class Machine:
     folder: Path
     runtime: str = "runc"
     instance: str = field(default_factory=lambda: "t" + secrets.token_hex(3))
+    buckets: tuple[BucketAccess, ...] = ()
     process: subprocess.Popen[bytes] | None = None
     channel: Channel | None = None
     seen: dict[str, SessionSeen] = field(default_factory=dict)
@@ -88,6 +90,8 @@ class Machine:
 
     def start(self) -> "Machine":
         source = str(Path(__file__).resolve().parents[2] / "src")
+        self.folder.mkdir(exist_ok=True)
+        (self.folder / "buckets.json").write_text(json.dumps([asdict(each) for each in self.buckets]))
         self.process = subprocess.Popen(
             [
                 sys.executable,

@@ -166,7 +166,10 @@ _WRONG: list[tuple[str, str, int, str, str, str]] = [
     ("a pattern that is none", _swap(r"MKT-\d+", "MKT-(\\d+"), 18, "", "a regular expression", ""),
     ("a pattern that takes for ever", _swap(r"MKT-\d+", r"(\w+)*X"), 18, "", "simple", "repeats"),
     ("clipboard out", _swap("out = false", "out = true"), 22, "true", "false", "nothing leaves a room by clipboard"),
-    ("files from a bucket", _swap('"file:campaign-exports/2026/"', '"s3://bucket/x"'), 25, '"s3://bucket/x"', "file:NAME/folder", ""),
+    ("a bucket that is not set", _swap('"file:campaign-exports/2026/"', '"s3://bucket/x"'), 25, "s3://bucket/x", "buckets: exports", ""),
+    ("files from another service", _swap('"file:campaign-exports/2026/"', '"gs://bucket/x"'), 25, '"gs://bucket/x"', "s3://NAME/prefix", ""),
+    ("a prefix that climbs", _swap('"file:campaign-exports/2026/"', '"s3://exports/../x"'), 25, '"s3://exports/../x"', "inside the source", "leave out"),
+    ("a bucket of no name", _swap('"file:campaign-exports/2026/"', '"s3:///2026/"'), 25, '"s3:///2026/"', "s3://NAME/prefix", ""),
     ("files from above", _swap("2026/", "../../etc"), 25, "", "inside the source", ".."),
     ("files to elsewhere", _swap('to   = "/data"\n', 'to = "/etc"\n'), 26, '"/etc"', "text like", ""),
     ("files to above", _swap('"/data/templates"', '"/data/../etc"'), 30, '"/data/../etc"', "text like", ""),
@@ -192,7 +195,7 @@ _WRONG: list[tuple[str, str, int, str, str, str]] = [
 @pytest.mark.parametrize(("text", "line", "found", "expected", "hint"), [row[1:] for row in _WRONG], ids=[row[0] for row in _WRONG])
 def test_what_is_wrong_is_refused_with_its_place_and_its_mend(text: str, line: int, found: str, expected: str, hint: str):
     with pytest.raises(RoomFileRefused) as caught:
-        parse_room(text, name="campaign", file="rooms/campaign.toml", sources=["campaign-exports", "templates"])
+        parse_room(text, name="campaign", file="rooms/campaign.toml", sources=["campaign-exports", "templates"], buckets=["exports"])
     refused = caught.value
     assert (refused.file, refused.line) == ("rooms/campaign.toml", line)
     assert str(refused).startswith(f"rooms/campaign.toml:{line}: ")

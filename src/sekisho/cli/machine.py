@@ -18,6 +18,9 @@ from sekisho.programs.web import addresses
 from sekisho.runtime.machine import Finding, examine
 from sekisho.sessions.roomfile import parse_room
 from sekisho.settings import DEFAULT_STATE, Settings, read_settings
+from sekisho.staging.bucket.credentials import read_credentials
+from sekisho.staging.bucket.endpoint import trust_of
+from sekisho.staging.placing import StagingFailed
 
 _State = Annotated[Path, typer.Option("--state", help="The installation's folder.")]
 _Listen = Annotated[str | None, typer.Option("--listen", help="HOST:PORT of the portal; the rooms are on the next port.")]
@@ -63,6 +66,7 @@ def _everything(state: Path) -> Iterator[Finding]:
     else:
         yield Finding("settings", ok=True, what=f"settings: {state / 'sekisho.toml'}" if (state / "sekisho.toml").exists() else "settings: all defaults")
         yield from _sources(settings)
+        yield from _buckets(settings)
         yield from _database(settings, state / "sekisho.toml")
     yield from _rooms([state / "rooms"], settings)
     where = addresses(settings, None)
@@ -91,6 +95,17 @@ def _sources(settings: Settings) -> Iterator[Finding]:
         )
 
 
+def _buckets(settings: Settings) -> Iterator[Finding]:
+    for access in settings.bucket_access():
+        try:
+            read_credentials(Path(access.credentials), access.profile)
+            trust_of(access.url, access.trust)
+        except StagingFailed as failure:
+            yield Finding("bucket", ok=False, what=f"bucket {access.name}: {failure}", mend="mend the file, or [buckets] in sekisho.toml")
+        else:
+            yield Finding("bucket", ok=True, what=f"bucket {access.name}: {access.url} with {access.credentials}")
+
+
 def _database(settings: Settings, path: Path) -> Iterator[Finding]:
     if settings.database:
         private = not path.stat().st_mode & 0o007
@@ -102,7 +117,8 @@ def _database(settings: Settings, path: Path) -> Iterator[Finding]:
 def _rooms(paths: Sequence[Path], settings: Settings | None) -> Iterator[Finding]:
     for path in _room_files(paths):
         try:
-            room = parse_room(path.read_text(encoding="utf-8"), name=path.stem, file=str(path), sources=settings.sources if settings else None)
+            sources, buckets = (settings.sources, settings.buckets) if settings else (None, {})
+            room = parse_room(path.read_text(encoding="utf-8"), name=path.stem, file=str(path), sources=sources, buckets=buckets)
         except Trouble as trouble:
             yield Finding("room", ok=False, what=str(trouble), mend=trouble.hint)
         except (OSError, UnicodeDecodeError) as error:

@@ -63,10 +63,28 @@ class EgressRule:
 
 @dataclass(frozen=True, slots=True)
 class FileSource:
-    """`url` is `file:NAME/folder` (a folder source listed in the settings); `to` an absolute path in the room."""
+    """`url` is `file:NAME/folder` or `s3://NAME/prefix`, where NAME is a source or a bucket of the settings; `to` an absolute path in the room."""
 
     url: str
     to: str = "/data"
+
+    @property
+    def is_bucket(self) -> bool:
+        return self.url.startswith("s3://")
+
+    @property
+    def name(self) -> str:
+        return self._parts[0]
+
+    @property
+    def below(self) -> str:
+        """Folder or prefix, without a slash at its end; empty for the whole."""
+        return self._parts[1]
+
+    @property
+    def _parts(self) -> tuple[str, str]:
+        name, _, below = self.url.removeprefix("s3://" if self.is_bucket else "file:").partition("/")
+        return name, below
 
 
 @dataclass(frozen=True, slots=True)

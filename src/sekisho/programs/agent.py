@@ -23,6 +23,7 @@ from sekisho.runtime.keeper import Keeper, KeeperFacts
 from sekisho.runtime.paths import AgentPaths
 from sekisho.runtime.protocol import OpenKind
 from sekisho.runtime.seccomp import profile
+from sekisho.runtime.staging_child import BucketAccess
 from sekisho.staging.stager import run_stager
 from sekisho.system import kernel
 from sekisho.system.clock import SystemClock
@@ -52,6 +53,7 @@ def main() -> None:
         clock=clock,
         memory_bytes=int(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * told["memory_share"]),
         uid_folder=uids.FOLDER,
+        buckets={each["name"]: BucketAccess(**each) for each in told["buckets"]},
     )
     openers = {told["gateway"]: frozenset({OpenKind.DESKTOP, OpenKind.TERMINAL}), told["egress"]: frozenset({OpenKind.EGRESS})}
     keeper = Keeper(facts, Journal(paths, spool, clock.now))

@@ -1,6 +1,7 @@
 """Prints what the agent needs of installation and settings, as JSON. A process of its own: see `programs.agent`."""
 
 import json
+from dataclasses import asdict
 
 from sekisho.programs.start import parse_arguments, run_program
 from sekisho.runtime.images import installed, names
@@ -20,6 +21,7 @@ def main() -> None:
         "images": str(settings.runtime.images),
         "digests": [image.digest for name in names() if (image := installed(name, settings.runtime.images))],
         "runtime": settings.runtime.command,
+        "buckets": [asdict(access) for access in settings.bucket_access()],
         "memory_share": settings.runtime.memory_share,
         "control": installation.uid("control"),
         "gateway": installation.uid("gateway"),

@@ -36,7 +36,7 @@ def main() -> None:
 
     control = run_control(
         store=store,
-        book=RoomBook(installation.rooms, sources=settings.sources),  # it only tells what changes: no room is opened by it
+        book=RoomBook(installation.rooms, sources=settings.sources, buckets=settings.buckets),  # it only tells what changes: no room is opened by it
         outbox=Outbox(store, entry_bytes=entry_bytes),
         agent_path=installation.socket("agent"),
         egress_path=installation.socket("egress"),
@@ -45,6 +45,7 @@ def main() -> None:
         peers={installation.uid("portal"): "portal", installation.uid("gateway"): "gateway"},
         images=digest,
         sources=settings.sources,
+        buckets=frozenset(settings.buckets),
         trust=settings.egress.trust.read_text(encoding="ascii") if settings.egress.trust else "",
         places=settings.named_places(),
         clock=SystemClock(),

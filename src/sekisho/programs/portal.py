@@ -56,7 +56,7 @@ def main() -> None:
         last_good = last_good_files(tx)
     app = create_app(
         store=store,
-        book=RoomBook(installation.rooms, sources=settings.sources, last_good=last_good),
+        book=RoomBook(installation.rooms, sources=settings.sources, buckets=settings.buckets, last_good=last_good),
         places=settings.named_places(),
         sign_in_places=settings.sign_in.places,
         trusted_proxies=settings.web.trusted_proxies,

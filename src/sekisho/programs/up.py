@@ -152,7 +152,8 @@ def up(*, state: Path, listen: str | None, demo: bool) -> None:
 def _needed(installation: Installation, settings: Settings) -> list[Path]:
     """What the processes read: state, code, images, sources."""
     code = [Path(sys.prefix), Path(sys.base_prefix), Path(sekisho.__file__).parent]
-    files = [path for path in (settings.egress.trust, settings.web.certificate, settings.web.key) if path]
+    of_buckets = [path for bucket in settings.buckets.values() for path in (bucket.credentials, bucket.trust)]
+    files = [path for path in (settings.egress.trust, settings.web.certificate, settings.web.key, *of_buckets) if path]
     return [installation.state, *code, settings.runtime.images, *settings.sources.values(), *files]
 
 

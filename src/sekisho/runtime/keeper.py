@@ -24,8 +24,9 @@ from sekisho.runtime.image_mounts import ImageMounts
 from sekisho.runtime.journal import Journal, Record, read_outcome
 from sekisho.runtime.paths import AgentPaths
 from sekisho.runtime.protocol import Certificate, Changed, RuntimeState, SessionSeen, SessionSpec
-from sekisho.runtime.shim import ShimFacts, Stager, live
+from sekisho.runtime.shim import ShimFacts, live
 from sekisho.runtime.shim_protocol import EndAt, EndNow, FromShim, Given, Hold, Renewed, Want
+from sekisho.runtime.staging_child import BucketAccess, Stager
 from sekisho.runtime.undo import destroy, survivors
 from sekisho.system import processes
 from sekisho.system.clock import Clock
@@ -49,6 +50,7 @@ class KeeperFacts:
     clock: Clock
     memory_bytes: int  # of the machine, that sessions may use together
     uid_folder: Path
+    buckets: Mapping[str, BucketAccess] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -88,6 +90,7 @@ class Keeper:
         if spec.session in self._kept:
             return
         self._must_have_room(spec)
+        self._must_know_buckets(spec)
         image = self._facts.images.path(spec.image)
         clock = self._facts.clock
         left = spec.ends_at - clock.now().timestamp()
@@ -170,6 +173,11 @@ class Keeper:
             free = max(0, self._facts.memory_bytes - used)
             raise Trouble("no-room", f"this machine has {free >> 20} MiB left for sessions and the room wants {spec.limits.total_bytes >> 20} MiB")
 
+    def _must_know_buckets(self, spec: SessionSpec) -> None:
+        for wanted in spec.buckets:
+            if wanted.name not in self._facts.buckets:
+                raise Trouble("no-bucket", f"the agent knows no bucket {wanted.name[:64]!r}", hint="it reads [buckets] when it starts: start it again")
+
     def _fork(self, record: Record, image: Path) -> None:
         paths = self._facts.paths.session(record.session)
         listener = Listener(paths.socket, mode=0o600)
@@ -185,6 +193,7 @@ class Keeper:
             seccomp=facts.seccomp,
             filter_program=facts.filter_program,
             stager=facts.stager,
+            buckets=facts.buckets,
             clock=facts.clock,
         )
         child = os.fork()

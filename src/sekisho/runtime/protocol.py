@@ -48,6 +48,15 @@ class FolderWanted:
 
 
 @dataclass(frozen=True, slots=True)
+class BucketWanted:
+    """What lies below a prefix of a bucket, to be fetched before entry. `name` is the settings': where it is and what opens it, only the agent knows."""
+
+    name: str
+    prefix: str  # empty, or with a slash at its end
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
 class SpecLimits:
     memory_bytes: int
     data_bytes: int
@@ -72,6 +81,7 @@ class SessionSpec:
     ends_at: float
     limits: SpecLimits
     folders: tuple[FolderWanted, ...] = ()
+    buckets: tuple[BucketWanted, ...] = ()
     ports: tuple[int, ...] = ()  # TCP ports of listed names; 53 and 3128 are always there
     noexec: tuple[str, ...] = ()
     trust: str = ""  # PEM of certificate authorities that the room trusts besides the image's own

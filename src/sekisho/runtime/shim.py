@@ -6,7 +6,6 @@ wrote. All of its life is one loop over
 descriptors; whatever goes wrong in it ends the session.
 """
 
-import json
 import os
 import selectors
 import signal
@@ -26,17 +25,15 @@ from sekisho.runtime.paths import SessionPaths
 from sekisho.runtime.protocol import Changed, OpenKind, RuntimeState, SessionSeen, SessionSpec
 from sekisho.runtime.screen import Screen
 from sekisho.runtime.shim_protocol import EndAt, EndNow, Given, Hold, Renewed, ToShim, Want
-from sekisho.runtime.uids import STAGER
+from sekisho.runtime.staging_child import BucketAccess, Hearer, Stager, Staging, StagingFacts
 from sekisho.runtime.undo import destroy
-from sekisho.system import kernel, processes
+from sekisho.system import kernel
 from sekisho.system.clock import Clock
 from sekisho.system.files import write_whole
 from sekisho.system.packets import Channel, ChannelClosed, Listener
 
 _LOOK_SECONDS = 5.0  # at the latest: the wall clock may have been set
 _STAGED_EVERY_SECONDS = 0.2
-
-Stager = Callable[..., None]  # staging.stager.run_stager: `runtime` is below `staging` and must not know it
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +49,7 @@ class ShimFacts:
     seccomp: Mapping[str, object]
     filter_program: bytes  # the same, compiled: for what the shim starts itself
     stager: Stager
+    buckets: Mapping[str, BucketAccess]
     clock: Clock
 
 
@@ -89,7 +87,6 @@ class Shim:
         self._held = False
         self._staged = True  # until there is something to stage
         self._ended: tuple[EndReason, str] | None = None
-        self._report = b""
         self._told_at = 0.0
         self._memory = MemoryWatch(self._cgroup, facts.clock)
 
@@ -115,14 +112,17 @@ class Shim:
     def _prepare(self) -> None:
         facts = self._facts
         limits = facts.spec.limits
+        staging = self._make_staging()  # before the machine's network is left
         seal.enter_namespaces()
         self._sockets = seal.open_sockets(facts.spec.ports)
         self._cgroup.create(CgroupLimits(limits.total_bytes, limits.processes, limits.cpu), ("room", "stager", "screen"))
         seal.mount_folders(facts.paths, facts.spec, facts.uid_base, facts.image)
         if not self._screen_serves:
             self._start_screen()
-        if facts.spec.folders:
-            self._start_stager()
+        if staging.is_wanted:
+            self._staged = False
+            self._become(RuntimeState.STAGING)
+            staging.start()
         self._start_container()  # beside the stager: nobody is let in before both are done
 
     def _start_screen(self) -> None:
@@ -144,72 +144,21 @@ class Shim:
         else:
             self._end(EndReason.OPEN_FAILED, "the screen did not start")
 
-    def _start_stager(self) -> None:
+    def _make_staging(self) -> Staging:
         facts = self._facts
-        self._staged = False
-        self._become(RuntimeState.STAGING)
-        report, write = os.pipe()
-        manifest = os.open(facts.paths.manifest, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        child = os.fork()
-        if child == 0:
-            self._be_stager(manifest, write)
-        os.close(write)
-        os.close(manifest)
-        os.set_blocking(report, False)
-        self._selector.register(report, selectors.EVENT_READ, lambda _events: self._hear_stager(report, child))
+        hearer = Hearer(self._staged_so_far, self._staged_all, lambda why: self._end(EndReason.FILES_FAILED, why))
+        return Staging(StagingFacts(facts.spec, facts.paths, facts.uid_base, self._cgroup, facts.stager, facts.buckets), self._selector, hearer)
 
-    def _be_stager(self, manifest: int, report: int) -> None:
-        """In the child. Enters the session's cgroup before it touches a byte, and keeps no descriptor but its own."""
-        facts = self._facts
-        try:
-            kernel.die_with_parent(signal.SIGKILL)
-            self._cgroup.enter("stager", os.getpid())
-            folders = [(os.open(each.source, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), self._target(each.to)) for each in facts.spec.folders]
-            processes.keep_descriptors({manifest, report, *(descriptor for pair in folders for descriptor in pair)})
-            facts.stager(pairs=folders, manifest=manifest, report=report, uid=facts.uid_base + STAGER, limit_bytes=facts.spec.limits.data_bytes)
-        except OSError as error:
-            os.write(report, json.dumps({"failed": f"the source can't be opened: {error.strerror}"}).encode() + b"\n")
-        finally:
-            os._exit(1)
+    def _staged_so_far(self, done: int, total: int, files: int) -> None:
+        self._seen = replace(self._seen, staged_bytes=done, staged_total_bytes=total, staged_files=files)
+        now = self._facts.clock.boottime()
+        if now - self._told_at >= _STAGED_EVERY_SECONDS:
+            self._told_at = now
+            self._tell()
 
-    def _target(self, to: str) -> int:
-        """The folder below /data that a source goes to, made if need be."""
-        target = self._facts.paths.folder / "data"
-        owner = self._facts.uid_base + STAGER
-        for name in Path(to).relative_to("/data").parts:
-            target /= name
-            if not target.is_dir():
-                target.mkdir(mode=0o755)
-                os.chown(target, owner, owner)
-        return os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-
-    def _hear_stager(self, report: int, child: int) -> None:
-        chunk = os.read(report, 65536)
-        *lines, self._report = (self._report + chunk).split(b"\n")
-        for line in lines:
-            self._weigh(json.loads(line), report, child)
-        if not chunk and self._ended is None and self._seen.state is RuntimeState.STAGING:
-            self._end(EndReason.FILES_FAILED, "the stager died before it was done")
-
-    def _weigh(self, said: object, report: int, child: int) -> None:
-        match said:
-            case [int(done), int(total), int(files)]:
-                self._seen = replace(self._seen, staged_bytes=done, staged_total_bytes=total, staged_files=files)
-                now = self._facts.clock.boottime()
-                if now - self._told_at >= _STAGED_EVERY_SECONDS:
-                    self._told_at = now
-                    self._tell()
-            case {"failed": str(why)}:
-                self._end(EndReason.FILES_FAILED, why)
-            case "done":
-                self._selector.unregister(report)
-                os.close(report)
-                os.waitpid(child, 0)
-                _sync(self._facts.paths.manifest)
-                self._staged = True
-                self._open_if_whole()
-            case _:
-                self._end(EndReason.FILES_FAILED, "the stager said something else than it should")
+    def _staged_all(self) -> None:
+        self._staged = True
+        self._open_if_whole()
 
     def _start_container(self) -> None:
         facts = self._facts
@@ -415,11 +364,3 @@ class Shim:
         self._listener.close()
         with suppress(FileNotFoundError):
             self._facts.paths.socket.unlink()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -42,8 +42,10 @@ async def run_control(
     trust: str,
     places: Sequence[Place],
     clock: Clock,
+    buckets: Collection[str] = (),
 ) -> None:
-    """Until cancelled. `peers` maps uids to "portal" or "gateway"; `images` gives the digest of a built image; `trust` is PEM that every room trusts.
+    """Until cancelled. `peers` maps uids to "portal" or "gateway"; `images` gives the digest of a built image; `trust` is PEM that every room trusts;
+    of `buckets` it knows the names alone.
 
     Of `book`, control only writes down what changes: a grant is made by the room file that it is bound to, not by the one in force.
     """
@@ -57,7 +59,7 @@ async def run_control(
         _kick(shipper)
 
     doors = DoorwayServer(DoorFacts(store=store, agent=agent, watch=watch, places=tuple(places), clock=clock, peers=peers, nudge=nudged.set, kick=kick))
-    making = Making(images=images, sources=sources, trust=trust)
+    making = Making(images=images, sources=sources, trust=trust, buckets=buckets)
     performer = Performer(Parts(store=store, agent=agent, egress=egress, watch=watch, kick=kick, making=making, clock=clock), doors)
     world = World(store=store, agent=agent, egress=egress, watch=watch, clock=clock)
     controller = Controller(world=world, performer=performer, kick=kick, nudged=nudged)

@@ -38,9 +38,10 @@ class RoomBook:
     `last_good` is name -> text of what was in force before a restart (`last_good_files`): it is used where the file of that name is wrong now.
     """
 
-    def __init__(self, directory: Path, *, sources: Collection[str], last_good: Mapping[str, str] | None = None) -> None:
+    def __init__(self, directory: Path, *, sources: Collection[str], buckets: Collection[str] = (), last_good: Mapping[str, str] | None = None) -> None:
         self._directory = directory
         self._sources = frozenset(sources)
+        self._buckets = frozenset(buckets)
         self._last_good = dict(last_good or {})
         self._stamps: dict[str, _Stamp] = {}
         self._rooms: dict[str, Room] = {}
@@ -98,7 +99,7 @@ class RoomBook:
         if not is_name(name):
             expected = "a room's name of 1 to 32 of a-z, 0-9, dot, hyphen and underscore, a letter first"
             raise RoomFileRefused("the file's name is wrong", file=str(path), line=0, found=shown(path.name), expected=expected)
-        room = parse_room(text, name=name, file=str(path), sources=self._sources)
+        room = parse_room(text, name=name, file=str(path), sources=self._sources, buckets=self._buckets)
         had_fault = self._faults.pop(name, None) is not None
         self._rooms[name] = room
         return Change(name, now=room) if had_fault or before is None or before.digest != room.digest else None
@@ -112,7 +113,7 @@ class RoomBook:
 
     def _restore(self, name: str, text: str) -> None:
         try:
-            self._rooms[name] = parse_room(text, name=name, sources=self._sources)
+            self._rooms[name] = parse_room(text, name=name, sources=self._sources, buckets=self._buckets)
         except RoomFileRefused:
             del self._last_good[name]  # it was good for another version of the settings
 

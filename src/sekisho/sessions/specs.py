@@ -1,15 +1,14 @@
 """From a room to what the runtime is told to make: folders resolved, ports gathered, limits passed on. What cannot be made is said before anything is."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from sekisho.model.errors import Trouble
 from sekisho.model.room import FileSource, Limits, Room
 from sekisho.model.session import Request, session_id
-from sekisho.runtime.protocol import FolderWanted, SessionSpec, SpecLimits
+from sekisho.runtime.protocol import BucketWanted, FolderWanted, SessionSpec, SpecLimits
 
-_SCHEME = "file:"
 _OWN_PORTS = frozenset({53, 3128})  # the room's name server and proxy
 
 
@@ -19,11 +18,12 @@ class CannotOpen(Trouble):
 
 @dataclass(frozen=True, slots=True)
 class Making:
-    """What the settings give. `images` maps an image's name to its digest, or None if it was never built; `trust` is PEM."""
+    """What the settings give. `images` maps an image's name to its digest, or None if it was never built; `buckets` are names; `trust` is PEM."""
 
     images: Callable[[str], str | None]
     sources: Mapping[str, Path]
     trust: str
+    buckets: Collection[str] = ()
 
 
 def session_spec(room: Room, grant: Request, making: Making) -> SessionSpec:
@@ -39,7 +39,8 @@ def session_spec(room: Room, grant: Request, making: Making) -> SessionSpec:
         image=image,
         ends_at=grant.ends_at.timestamp(),
         limits=_limits(room.limits),
-        folders=tuple(FolderWanted(str(resolve_folder(each, making.sources)), each.to) for each in room.files),
+        folders=tuple(FolderWanted(str(resolve_folder(each, making.sources)), each.to) for each in room.files if not each.is_bucket),
+        buckets=tuple(_bucket(each, making.buckets) for each in room.files if each.is_bucket),
         ports=tuple(sorted({rule.port for rule in room.egress} - _OWN_PORTS)),
         noexec=room.noexec,
         trust=making.trust,
@@ -49,18 +50,24 @@ def session_spec(room: Room, grant: Request, making: Making) -> SessionSpec:
 
 def resolve_folder(wanted: FileSource, sources: Mapping[str, Path]) -> Path:
     """The folder that `file:NAME/sub` means. It must lie below the source, links followed. Raises CannotOpen."""
-    name, _, below = wanted.url.removeprefix(_SCHEME).partition("/")
-    source = sources.get(name)
-    if not wanted.url.startswith(_SCHEME) or source is None:
+    source = sources.get(wanted.name)
+    if wanted.is_bucket or source is None:
         raise CannotOpen("no-source", f"there is no source {wanted.url!r}", expected=f"file: and one of {', '.join(sorted(sources)) or 'none'}")
-    parts = PurePosixPath(below).parts
-    if ".." in parts or below.startswith("/") or "\0" in below:
+    parts = PurePosixPath(wanted.below).parts
+    if ".." in parts or wanted.below.startswith("/") or "\0" in wanted.below:
         raise CannotOpen("source-escapes", f"{wanted.url!r} leads out of its source")
     root = source.resolve()
     folder = root.joinpath(*parts).resolve()
     if not folder.is_relative_to(root):
         raise CannotOpen("source-escapes", f"{wanted.url!r} leads out of its source by a link")
     return folder
+
+
+def _bucket(wanted: FileSource, buckets: Collection[str]) -> BucketWanted:
+    """A prefix is a folder, whether or not it is written with a slash: `2026` never means `2026-secret/` too. Raises CannotOpen."""
+    if wanted.name not in buckets:
+        raise CannotOpen("no-source", f"there is no bucket {wanted.url!r}", expected=f"s3:// and one of {', '.join(sorted(buckets)) or 'none'}")
+    return BucketWanted(wanted.name, f"{wanted.below}/" if wanted.below else "", wanted.to)
 
 
 def _limits(limits: Limits) -> SpecLimits:

@@ -62,6 +62,11 @@ def unshare(flags: int) -> None:
     _check(_libc.unshare(flags), "unshare")
 
 
+def join_network(namespace: int) -> None:
+    """setns(2): from here on the calling thread's network is that of this descriptor."""
+    _check(_libc.setns(namespace, CLONE_NEWNET), "setns")
+
+
 def mount(source: str, target: Path, kind: str, flags: int, options: str = "") -> None:
     """mount(2)."""
     _check(_libc.mount(source.encode(), os.fsencode(target), kind.encode(), ctypes.c_ulong(flags), options.encode()), f"mount {kind}")

@@ -32,15 +32,16 @@ class RoomFileRefused(Trouble):
         return f"{self.file}:{self.line}: {super().__str__()}" if self.line else f"{self.file}: {super().__str__()}"
 
 
-def parse_room(text: str, *, name: str, file: str = "", sources: Collection[str] | None = None) -> Room:
-    """The room of this text. `sources`, when given, are the names that `file:NAME/…` may use. Raises RoomFileRefused."""
+def parse_room(text: str, *, name: str, file: str = "", sources: Collection[str] | None = None, buckets: Collection[str] = ()) -> Room:
+    """The room of this text. `sources` and `buckets`, when given, are the names that `file:NAME/…` and `s3://NAME/…` may use. Raises RoomFileRefused."""
     file = file or f"{name}.toml"
     found = _toml(text, file=file)
     lines = find_lines(text)
     try:
         shape = RoomFile.model_validate(found)
         rules = _rules(shape)
-        _check_sources(shape, sources)
+        if sources is not None:
+            _check_sources(shape, sources, buckets)
     except ValidationError as error:
         raise _refused(first_complaint(error, lines), file=file) from error
     except _Misfit as misfit:
@@ -124,12 +125,13 @@ def _target_rule(own_name: str, target: tuple[HostName, int] | TargetTable) -> E
     return EgressRule(name, port, tls=False, target=own_name)
 
 
-def _check_sources(shape: RoomFile, sources: Collection[str] | None) -> None:
+def _check_sources(shape: RoomFile, sources: Collection[str], buckets: Collection[str]) -> None:
     for index, wanted in enumerate(shape.files):
-        source = fields.source_of(wanted.url)
-        if sources is not None and source not in sources:
-            expected = f"one of the settings' sources: {', '.join(sorted(sources)) or 'none is set'}"
-            raise _Misfit(("files", index, "from"), f"there is no source named {source}", found=shown(wanted.url), expected=expected)
+        source = FileSource(wanted.url)
+        word, known = ("bucket", buckets) if source.is_bucket else ("source", sources)
+        if source.name not in known:
+            expected = f"one of the settings' {word}s: {', '.join(sorted(known)) or 'none is set'}"
+            raise _Misfit(("files", index, "from"), f"there is no {word} named {source.name}", found=shown(wanted.url), expected=expected)
 
 
 def _room(shape: RoomFile, rules: tuple[EgressRule, ...], *, name: str, text: str) -> Room:

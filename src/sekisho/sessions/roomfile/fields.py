@@ -16,14 +16,14 @@ DURATION_PATTERN = r"(?:([0-9]{1,3})d)?(?:([0-9]{1,4})h)?(?:([0-9]{1,5})m)?(?:([
 SIZE_PATTERN = r"([0-9]{1,9})(KiB|MiB|GiB|TiB)"
 ENDPOINT_PATTERN = r"(\*\.)?([A-Za-z0-9.-]{1,254}):([0-9]{1,5})"
 HOURS_PATTERN = r"([A-Za-z,-]{3,40}) ([0-9][0-9]:[0-9][0-9])-([0-9][0-9]:[0-9][0-9]) ([A-Za-z0-9_+/-]{1,64})"
-FOLDER_PATTERN = r"file:([a-z][a-z0-9-]{0,63})((?:/[^/\x00-\x1f]{1,255})*)/?"
+SOURCE_PATTERN = r"(?:file:[a-z][a-z0-9-]{0,63}|s3://[a-z0-9][a-z0-9.-]{0,62})((?:/[^/\x00-\x1f]{1,255})*)/?"
 TICKET_MOST_CHARACTERS = 200
 
 _DURATION = re.compile(DURATION_PATTERN)
 _SIZE = re.compile(SIZE_PATTERN)
 _ENDPOINT = re.compile(ENDPOINT_PATTERN)
 _HOURS = re.compile(HOURS_PATTERN)
-_FOLDER = re.compile(FOLDER_PATTERN)
+_SOURCE = re.compile(SOURCE_PATTERN)
 _UNITS = {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "TiB": 1024**4}
 
 
@@ -99,19 +99,16 @@ def parse_port(unverified: int) -> int:
     return unverified
 
 
-def parse_folder(unverified: str) -> str:
-    """`file:NAME/folder`, without a trailing slash. The source's name is `source_of` it."""
-    match = _FOLDER.fullmatch(unverified)
+def parse_source(unverified: str) -> str:
+    """`file:NAME/folder` or `s3://NAME/prefix`, without a trailing slash."""
+    match = _SOURCE.fullmatch(unverified)
     if match is None or len(unverified) > 1024:
-        raise Unfit('"file:NAME/folder", where NAME is one of the sources of the settings', "other kinds of sources are not known yet")
-    segments = match[2].split("/")[1:]
+        expected = '"file:NAME/folder" or "s3://NAME/prefix", where NAME is one of the sources or buckets of the settings'
+        raise Unfit(expected, "other kinds of sources are not known yet")
+    segments = match[1].split("/")[1:]
     if any(segment in (".", "..") for segment in segments):
         raise Unfit("a folder inside the source", "leave out . and ..")
     return unverified.rstrip("/")
-
-
-def source_of(url: str) -> str:
-    return url.removeprefix("file:").partition("/")[0]
 
 
 def parse_entry(unverified: str) -> str:

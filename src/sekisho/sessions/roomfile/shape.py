@@ -67,7 +67,7 @@ OpenHours = Annotated[Hours, _text(fields.parse_hours), _schema(fields.HOURS_PAT
 Endpoint = Annotated[tuple[bool, HostName, int], _text(fields.parse_endpoint), _schema(fields.ENDPOINT_PATTERN, example="www.example.com:443")]
 Target = Annotated[tuple[HostName, int], _text(fields.parse_target), _schema(r"[A-Za-z0-9.-]{1,254}:[0-9]{1,5}", example="orders.prod.internal:5432")]
 Host = Annotated[HostName, _text(fields.parse_name), WithJsonSchema({"type": "string", "format": "hostname"})]
-Folder = Annotated[str, _text(fields.parse_folder), _schema(fields.FOLDER_PATTERN, example="file:campaign-exports/2026")]
+Source = Annotated[str, _text(fields.parse_source), _schema(fields.SOURCE_PATTERN, example="s3://campaign-exports/2026/")]
 Entry = Annotated[str, _text(fields.parse_entry), _schema("(group|person):[a-z][a-z0-9._-]{0,31}", example="group:marketing")]
 Ticket = Annotated[str, _text(fields.parse_ticket), WithJsonSchema({"type": "string", "format": "regex", "maxLength": fields.TICKET_MOST_CHARACTERS})]
 Word = Annotated[str, StringConstraints(pattern=_NAME)]
@@ -105,8 +105,8 @@ class ClipboardSection(Section):
 
 
 class FilesSection(Section):
-    url: Annotated[Folder, Field(alias="from")]
-    to: RoomPath = "/data"
+    url: Annotated[Source, Field(alias="from", description="file:NAME/folder of a source, or s3://NAME/prefix/ of a bucket; NAME stands in the settings")]
+    to: Annotated[RoomPath, Field(description="the folder they are put into, before entry")] = "/data"
 
 
 class RuleTable(Section):
