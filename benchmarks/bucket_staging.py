@@ -1,5 +1,5 @@
-"""How fast a room's files come from a bucket: a session with a real agent, from the order to the room that may be entered, hashes taken and the room itself made.
-Prints JSON.
+"""How fast a room's files come from a bucket: a session with a real agent, from the order to the room that may be entered, hashes taken and the room itself
+made. Prints JSON.
 
 Beside it, in the same run and from the same SeaweedFS on loopback, the peer: `aws s3 sync` into a folder in memory. It takes no hash.
 

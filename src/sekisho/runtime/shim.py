@@ -147,7 +147,9 @@ class Shim:
     def _make_staging(self) -> Staging:
         facts = self._facts
         hearer = Hearer(self._staged_so_far, self._staged_all, lambda why: self._end(EndReason.FILES_FAILED, why))
-        return Staging(StagingFacts(facts.spec, facts.paths, facts.uid_base, self._cgroup, facts.stager, facts.buckets), self._selector, hearer)
+        return Staging(
+            StagingFacts(facts.spec, facts.paths, facts.uid_base, self._cgroup, facts.stager, facts.buckets, facts.filter_program), self._selector, hearer
+        )
 
     def _staged_so_far(self, done: int, total: int, files: int) -> None:
         self._seen = replace(self._seen, staged_bytes=done, staged_total_bytes=total, staged_files=files)

@@ -61,6 +61,7 @@ class Errand:
     uid: int
     limit_bytes: int
     parent: int
+    filter_program: bytes  # of system calls, compiled
 
 
 Stager = Callable[[Errand], None]  # staging.stager.run_stager: `runtime` is below `staging` and must not know it
@@ -74,6 +75,7 @@ class StagingFacts:
     cgroup: Cgroup
     stager: Stager
     buckets: Mapping[str, BucketAccess]
+    filter_program: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +140,17 @@ class Staging:
             facts.cgroup.enter("stager", os.getpid())
             jobs = self._jobs(wanted)
             processes.keep_descriptors({manifest, report, *_descriptors(jobs)})
-            limit_bytes = facts.spec.limits.data_bytes - self._before_bytes
-            facts.stager(Errand(jobs, manifest=manifest, report=report, uid=facts.uid_base + STAGER, limit_bytes=limit_bytes, parent=parent))
+            facts.stager(
+                Errand(
+                    jobs,
+                    manifest=manifest,
+                    report=report,
+                    uid=facts.uid_base + STAGER,
+                    limit_bytes=facts.spec.limits.data_bytes - self._before_bytes,
+                    parent=parent,
+                    filter_program=facts.filter_program,
+                )
+            )
         except OSError as error:
             os.write(report, json.dumps({"failed": f"the source can't be opened: {error.strerror}"}).encode() + b"\n")
         finally:

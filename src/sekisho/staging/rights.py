@@ -3,9 +3,10 @@
 import os
 import resource
 import signal
+from collections.abc import Collection, Mapping
 
 from sekisho.runtime.staging_child import Errand
-from sekisho.system import kernel
+from sekisho.system import kernel, landlock, seccomp_filter
 
 
 def become_nobody(errand: Errand, *capabilities: int) -> None:
@@ -20,3 +21,9 @@ def become_nobody(errand: Errand, *capabilities: int) -> None:
     kernel.die_with_parent(signal.SIGKILL)  # once more: a change of user forgets it (prctl(2))
     if os.getppid() != errand.parent:
         os._exit(1)
+
+
+def shut_in(errand: Errand, folders: Mapping[int, int], *, connect_ports: Collection[int] = ()) -> None:
+    """Of the file system these folders, of TCP connections to these ports, of system calls what a room may call, where the kernel has such walls."""
+    landlock.restrict(folders, connect_ports=connect_ports)
+    seccomp_filter.hold_to(errand.filter_program)

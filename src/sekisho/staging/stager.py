@@ -10,7 +10,7 @@ from contextlib import suppress
 from sekisho.runtime.staging_child import Errand, FolderJob
 from sekisho.staging.folder import stage
 from sekisho.staging.placing import StagingFailed
-from sekisho.staging.rights import become_nobody
+from sekisho.staging.rights import become_nobody, shut_in
 from sekisho.system import kernel, landlock
 
 
@@ -45,7 +45,7 @@ def _stage(errand: Errand, *, record: Callable[[str], None], progress: Callable[
 def _give_up_all_but(errand: Errand, folders: Sequence[FolderJob]) -> None:
     """One capability is left, to read what the source's owner keeps for themself, and of the file system only the folders in question."""
     become_nobody(errand, kernel.CAP_DAC_READ_SEARCH)
-    landlock.restrict({descriptor: rights for job in folders for descriptor, rights in ((job.source, landlock.READ), (job.target, landlock.WRITE))})
+    shut_in(errand, {descriptor: rights for job in folders for descriptor, rights in ((job.source, landlock.READ), (job.target, landlock.WRITE))})
 
 
 def _stage_folders(folders: Sequence[FolderJob], *, limit_bytes: int, record: Callable[[str], None], progress: Callable[[int, int, int], None]) -> None:

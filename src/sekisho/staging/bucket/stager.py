@@ -11,7 +11,7 @@ from sekisho.staging.bucket.fetching import Fetch, fetch_all
 from sekisho.staging.bucket.refusing import Asker
 from sekisho.staging.bucket.signing import Signer
 from sekisho.staging.bucket.source import Source
-from sekisho.staging.rights import become_nobody
+from sekisho.staging.rights import become_nobody, shut_in
 from sekisho.system import landlock
 
 
@@ -22,7 +22,7 @@ def stage_buckets(errand: Errand, *, record: Callable[[str], None], progress: Ca
     opened = [(job, _source(job), trust_of(job.access.url, job.access.trust)) for job in jobs]
     become_nobody(errand)
     fetches = [Fetch(source, resolve(job.access.url, tls), job.target) for job, source, tls in opened]
-    landlock.restrict({job.target: landlock.WRITE for job in jobs}, connect_ports={fetch.endpoint.port for fetch in fetches})
+    shut_in(errand, {job.target: landlock.WRITE for job in jobs}, connect_ports={fetch.endpoint.port for fetch in fetches})
     fetch_all(fetches, limit_bytes=errand.limit_bytes, record=record, progress=progress)
 
 
