@@ -21,7 +21,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[1] / "src"), str(Path(__file__).parents[1])]
 
-from sekisho.runtime.protocol import BucketWanted, RuntimeState, SpecLimits
+from sekisho.runtime.protocol import BucketWanted, Renew, RuntimeState, SpecLimits
 from tests.runtime.machine import MIB, Machine, machine
 from tests.seaweed_server import KEY_ID, SECRET, Seaweed, running
 
@@ -50,6 +50,7 @@ class Bench:
 
     def ours(self, prefix: str | None) -> float:
         wanted = (BucketWanted(BUCKET, prefix, "/data"),) if prefix is not None else ()
+        self._agent.ask(Renew(0))  # the peer may have taken longer than a lease
         start = time.perf_counter()
         session = self._agent.create(buckets=wanted, limits=self._limits, seconds=PATIENCE_SECONDS)
         self._agent.wait(session, {RuntimeState.READY}, PATIENCE_SECONDS)

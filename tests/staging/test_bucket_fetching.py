@@ -194,6 +194,7 @@ def test_it_is_tried_a_bounded_number_of_times(target, quick):
     [
         (said(200, b"other!", ETag='"other"'), "'s3://exports/a' was changed while it was fetched"),
         (said(200, b"short", ETag='"e"'), "'s3://exports/a' was changed while it was fetched"),
+        (lambda _head: b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nabcdef\r\n0\r\n\r\n", "does not say how long 's3://exports/a' is"),
         (said(206, b"abcdef", ETag='"e"', Content_Range="bytes 0-5/6"), "'s3://exports/a' was changed while it was fetched"),
         (error(412, "PreconditionFailed"), "'s3://exports/a' was changed while it was fetched"),
         (error(404, "NoSuchKey"), "'s3://exports/a' vanished from the bucket"),

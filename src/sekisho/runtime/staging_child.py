@@ -106,8 +106,7 @@ class Staging:
 
     def start(self) -> None:
         """Begin with the first stager; the room's folders must be there."""
-        self._facts.paths.manifest.write_bytes(b"")
-        self._facts.paths.manifest.chmod(0o600)
+        os.close(os.open(self._facts.paths.manifest, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
         self._start_next()
 
     def _start_next(self) -> None:

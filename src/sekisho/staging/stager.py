@@ -19,6 +19,7 @@ def run_stager(errand: Errand) -> None:
     `{"failed": sentence}`. The manifest has one JSON line a file."""
     code = 1
     try:
+        kernel.set_name("sekisho-stager")
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         _stage(errand, record=lambda line: _write(errand.manifest, line), progress=lambda *numbers: _say(errand.report, numbers))
         _say(errand.report, "done")

@@ -149,6 +149,8 @@ class FetchPiece:
         return self._stop - self._start < self._file.listed.size
 
     def on_head(self, head: Head) -> None:
+        if head.length is None:
+            raise StagingFailed(f"{self._source.asker.endpoint} does not say how long {self._source.asker.url_of(self._file.listed.key)!r} is")
         expected = self._stop - self._start
         is_right = head.status == 206 and self._is_range(head.headers) if self._is_part else head.status == 200
         if head.headers.get("etag", self._file.listed.etag) != self._file.listed.etag or not is_right or head.length != expected:
