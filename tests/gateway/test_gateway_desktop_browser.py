@@ -1,4 +1,4 @@
-"""The desktop's page in a real headless Chromium, with a real Xvnc behind it."""
+"""The desktop's page in a real headless Chromium, with the real gateway and a real Xvnc behind it."""
 
 import contextlib
 import io
@@ -13,7 +13,7 @@ import pytest
 import uvloop
 from PIL import Image
 from playwright.async_api import Browser, Page, WebSocketRoute, async_playwright, expect
-from tests.gateway.desktop_host import COLOUR, DesktopHost, desktop_host
+from tests.gateway.desktop_host import COLOUR, SESSION, DesktopHost, desktop_host
 from tests.gateway.rooms_host import PORTAL, until
 
 from sekisho.gateway.app import STATIC
@@ -23,7 +23,6 @@ from sekisho.sessions.doorway import Cut, Extended, Fact
 
 WORDS = json.loads((STATIC / "words.json").read_text(encoding="utf-8"))
 pytestmark = pytest.mark.browser
-SESSION = "s-aaaaaaaaaa"
 PATIENCE_MS = 15_000
 BAR_HEIGHT = 42
 BROWSERS_OWN = "willReadFrequently"  # Chromium's advice to noVNC on how to keep a canvas whose size changes
@@ -96,9 +95,9 @@ class Story:
             yield tab
 
 
-def tell(tmp_path: Path, story: Callable[[Story], Awaitable[None]], *, extra: tuple[str, ...] = ()) -> None:
+def tell(tmp_path: Path, story: Callable[[Story], Awaitable[None]], *, more: tuple[str, ...] = ()) -> None:
     async def told() -> None:
-        async with desktop_host(tmp_path, extra=extra) as host, async_playwright() as playwright:
+        async with desktop_host(tmp_path, more=more) as host, async_playwright() as playwright:
             browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
             try:
                 await story(Story(host, browser))
@@ -115,7 +114,7 @@ def test_the_page_shows_the_room_in_the_whole_window_and_in_the_persons_language
             for x, y in ((2, BAR_HEIGHT + 2), (550, 320), (1097, 597)):
                 found = await tab.pixel(x, y)
                 assert all(abs(value - wanted) <= 3 for value, wanted in zip(found, COLOUR, strict=True)), (x, y, found)
-            assert told.host.screen.size == [1100, 600 - BAR_HEIGHT]
+            assert told.host.room.size == [1100, 600 - BAR_HEIGHT]
             assert await tab.page.evaluate("location.hash") == ""
             assert await tab.page.evaluate("document.documentElement.lang") == "ja"
             await expect(tab.page.locator("#title")).to_have_text("Campaign data")
@@ -146,9 +145,9 @@ def test_keys_and_the_mouse_reach_the_room_and_tab_is_the_rooms_too(tmp_path: Pa
             await tab.page.keyboard.type("ab")
             await tab.page.keyboard.press("Tab")
             await tab.page.keyboard.press("Control+v")
-            await until(lambda: told.host.screen.pressed() == ["a", "b", "Tab", "Control_L", "v"], "typed")
+            await until(lambda: told.host.room.pressed() == ["a", "b", "Tab", "Control_L", "v"], "typed")
             await tab.page.mouse.click(300, 200)
-            await until(lambda: {"button": 1, "x": 300, "y": 200 - BAR_HEIGHT} in told.host.screen.met, "clicked")
+            await until(lambda: {"button": 1, "x": 300, "y": 200 - BAR_HEIGHT} in told.host.room.met, "clicked")
             assert tab.complaints == []
 
     tell(tmp_path, story)
@@ -159,7 +158,7 @@ def test_the_room_follows_the_windows_size(tmp_path: Path) -> None:
         async with told.room() as tab:
             for width, height in ((1400, 800), (360, 640)):
                 await tab.page.set_viewport_size({"width": width, "height": height})
-                await until(lambda: told.host.screen.size == [width, height - BAR_HEIGHT], f"resized to {width}")  # noqa: B023  asked now
+                await until(lambda: told.host.room.size == [width, height - BAR_HEIGHT], f"resized to {width}")  # noqa: B023  asked now
                 await tab.sees_the_room()
 
     tell(tmp_path, story)
@@ -171,11 +170,11 @@ def test_a_room_that_keeps_its_size_is_scaled_into_the_window(tmp_path: Path) ->
             box = await tab.page.locator("#desktop canvas").bounding_box()
             assert box
             assert (box["width"], box["height"]) == (400, 300)
-            assert told.host.screen.size == [640, 480]
+            assert told.host.room.size == [640, 480]
             await tab.page.mouse.click(box["x"] + 200, box["y"] + 150)
-            await until(lambda: {"button": 1, "x": 320, "y": 240} in told.host.screen.met, "clicked where it was seen")
+            await until(lambda: {"button": 1, "x": 320, "y": 240} in told.host.room.met, "clicked where it was seen")
 
-    tell(tmp_path, story, extra=("-AcceptSetDesktopSize=0",))
+    tell(tmp_path, story, more=("-AcceptSetDesktopSize=0",))
 
 
 def test_one_key_leads_from_the_desktop_to_the_bar_and_back_and_no_key_stays_down_in_the_room(tmp_path: Path) -> None:
@@ -183,14 +182,14 @@ def test_one_key_leads_from_the_desktop_to_the_bar_and_back_and_no_key_stays_dow
         async with told.room() as tab:
             await tab.page.keyboard.press("Control+Alt+Home")
             await expect(tab.page.locator("#paste")).to_be_focused()
-            await until(lambda: told.host.screen.pressed() == ["Control_L", "Alt_L"], "the modifiers only")
-            await until(lambda: not told.host.screen.held(), "released")
+            await until(lambda: told.host.room.pressed() == ["Control_L", "Alt_L"], "the modifiers only")
+            await until(lambda: not told.host.room.held(), "released")
             await tab.page.keyboard.press("Control+Alt+Home")
             await expect(tab.page.locator("#desktop canvas")).to_be_focused()
             await tab.page.locator("#hide").click()
             await expect(tab.page.locator("#bar")).to_be_hidden()
             await expect(tab.page.locator("#desktop canvas")).to_be_focused()
-            await until(lambda: told.host.screen.size == [1100, 600], "the whole window")
+            await until(lambda: told.host.room.size == [1100, 600], "the whole window")
             await expect(tab.page.locator("#show-bar")).to_contain_text("Time left 59:")
             await tab.page.keyboard.press("Control+Alt+Home")
             await expect(tab.page.locator("#paste")).to_be_focused()
@@ -211,11 +210,11 @@ def test_keys_that_the_browser_keeps_for_itself_are_pressed_in_the_room_from_a_p
                 ("Zenkaku/Hankaku", ["Zenkaku_Hankaku"]),
                 ("Super", ["Super_L"]),
             ):
-                told.host.screen.met.clear()
+                told.host.room.met.clear()
                 await tab.page.locator("#keys").click()
                 await expect(tab.page.locator("#keys")).to_have_attribute("aria-expanded", "true")
                 await tab.page.locator("#keys-panel button", has_text=label).click()
-                await until(lambda: told.host.screen.pressed() == keys and not told.host.screen.held(), label)  # noqa: B023  asked now
+                await until(lambda: told.host.room.pressed() == keys and not told.host.room.held(), label)  # noqa: B023  asked now
                 await expect(tab.page.locator("#keys-panel")).to_be_hidden()
                 await expect(tab.page.locator("#desktop canvas")).to_be_focused()
             await tab.page.locator("#keys").click()
@@ -247,7 +246,7 @@ def test_a_lost_network_is_said_and_the_page_comes_back_by_itself(tmp_path: Path
             await until(lambda: len(told.host.control.redeemed) == 2, "entered again")
             await tab.sees_the_room()
             await tab.page.keyboard.type("x")
-            await until(lambda: "x" in told.host.screen.pressed(), "typed")
+            await until(lambda: "x" in told.host.room.pressed(), "typed")
             assert tab.complaints == []
             await tab.page.context.set_offline(True)
             await tab.notices("再接続しています")
@@ -256,7 +255,7 @@ def test_a_lost_network_is_said_and_the_page_comes_back_by_itself(tmp_path: Path
             await tab.sees_the_room()
             await expect(tab.page.locator("#desktop")).not_to_have_class("stale")
             await tab.page.keyboard.type("y")
-            await until(lambda: "y" in told.host.screen.pressed(), "typed")
+            await until(lambda: "y" in told.host.room.pressed(), "typed")
 
     tell(tmp_path, story)
 
@@ -267,11 +266,11 @@ def test_a_room_that_answers_nothing_any_more_is_noticed_while_somebody_works_an
             await tab.sees_the_room()
             await tab.page.clock.fast_forward(40_000)
             await tab.page.keyboard.type("a")
-            await until(lambda: "a" in told.host.screen.pressed(), "typed")
+            await until(lambda: "a" in told.host.room.pressed(), "typed")
             await tab.page.clock.fast_forward(40_000)
             await expect(tab.page.locator("#notice")).to_be_hidden()
             assert len(told.host.control.redeemed) == 1, "silence alone is no loss"
-            with told.host.screen.frozen():
+            with told.host.room.frozen():
                 await tab.page.keyboard.type("b")
                 await tab.page.clock.fast_forward(16_000)
                 await tab.page.clock.fast_forward(11_000)
@@ -363,7 +362,7 @@ def test_text_goes_in_through_the_box_and_it_says_what_to_press_next(tmp_path: P
             await tab.page.keyboard.press("Control+v")  # the browser's own, with nothing in its way
             await tab.page.locator("#paste-put").click()
             await tab.says("Now press Ctrl+V in the room.")
-            assert told.host.pasted == ["関所 <b>&amp;\n\u0007"]
+            assert await told.host.room.pasted() == "関所 <b>&amp;\n\u0007"
             await expect(tab.page.locator("#paste-box")).to_be_hidden()
             await expect(tab.page.locator("#paste-text")).to_have_value("")
             await expect(tab.page.locator("#desktop canvas")).to_be_focused()
@@ -378,21 +377,22 @@ def test_a_refused_paste_shows_its_sentence_beside_the_text_and_a_lost_answer_is
             await tab.sees_the_room()
             await tab.page.locator("#paste").click()
             await tab.page.locator("#paste-text").fill("検索語")
-            told.host.refuse_pastes(Reason.LOG_UNAVAILABLE)
+            told.host.control.paste_refusal = Reason.LOG_UNAVAILABLE
             await tab.page.keyboard.press("Control+Enter")
             await expect(tab.page.locator("#paste-answer")).to_have_text(WORDS["ja"]["refused"]["log-unavailable"])
             await expect(tab.page.locator("#paste-text")).to_have_value("検索語")
             await expect(tab.page.locator("#paste-put")).to_be_enabled()
-            told.host.leave_pastes_unanswered()
+            told.host.control.holds_pastes = True
             await tab.page.locator("#paste-put").click()
             await expect(tab.page.locator("#paste-answer")).to_have_text(WORDS["ja"]["pasteWaiting"])
             told.host.rooms.lose_network()
             await expect(tab.page.locator("#paste-answer")).to_have_text(WORDS["ja"]["pasteLost"])
             await tab.sees_the_room()
             await expect(tab.page.locator("#paste-text")).to_be_focused()
-            told.host.allow_pastes()
+            told.host.control.holds_pastes, told.host.control.paste_refusal = False, None
             await tab.page.locator("#paste-put").click()
-            await until(lambda: told.host.pasted == ["検索語"], "pasted at last")
+            await expect(tab.page.locator("#paste-box")).to_be_hidden()
+            assert await told.host.room.pasted() == "検索語"
 
     tell(tmp_path, story)
 
@@ -409,10 +409,15 @@ def test_the_limit_is_counted_in_bytes_and_what_is_too_long_is_not_sent(tmp_path
             await tab.page.locator("#paste-text").fill("関" * 21_845 + "e")
             await expect(tab.page.locator("#paste-answer")).to_have_text("")
             await expect(tab.page.locator("#paste-put")).to_be_enabled()
-            assert told.host.pasted == []
+            assert told.host.control.pastes == []
             await tab.page.keyboard.press("Escape")
             await expect(tab.page.locator("#paste-box")).to_be_hidden()
             await expect(tab.page.locator("#paste-text")).to_have_value("")
+            await tab.page.locator("#paste").click()
+            await tab.page.locator("#paste-text").fill('"' * 65_536)  # as much as goes, and twice as much on the way
+            await tab.page.locator("#paste-put").click()
+            await tab.says("Now press Ctrl+V in the room.")
+            assert await told.host.room.pasted() == '"' * 65_536
 
     tell(tmp_path, story)
 
@@ -428,9 +433,10 @@ def test_a_paste_that_the_browser_gives_to_the_desktop_opens_the_box_with_its_te
             assert await tab.page.evaluate(PASTE, "from the menu")
             await expect(tab.page.locator("#paste-text")).to_have_value("from the menu")
             await expect(tab.page.locator("#paste-put")).to_be_focused()
-            assert told.host.pasted == [], "only who presses the button hands it over"
+            assert told.host.control.pastes == [], "only who presses the button hands it over"
             await tab.page.keyboard.press("Enter")
-            await until(lambda: told.host.pasted == ["from the menu"], "pasted")
+            await tab.says("Now press Ctrl+V in the room.")
+            assert await told.host.room.pasted() == "from the menu"
 
     tell(tmp_path, story)
 
