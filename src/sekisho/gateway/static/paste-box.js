@@ -6,7 +6,7 @@ import { byId } from "./frame.js";
 const LIMIT_BYTES = 65536;
 
 export class PasteBox {
-  // put(number, text): hands it over. on: {done(), shut()}.
+  // put(number, text): hands it over. on: {shut()}: the box is away, and the keyboard is free.
   constructor(frame, put, on) {
     this.frame = frame;
     this.put = put;
