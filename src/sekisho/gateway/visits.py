@@ -177,7 +177,7 @@ async def _until_taken(waiting: Awaitable[object], socket: WebSocket, *, probe_s
     working = asyncio.ensure_future(waiting)
     try:
         while not (await asyncio.wait((working,), timeout=probe_seconds))[0]:
-            await socket.send_bytes(b"")
+            await _send_one(socket, b"")
         await working
     finally:
         working.cancel()
@@ -185,11 +185,15 @@ async def _until_taken(waiting: Awaitable[object], socket: WebSocket, *, probe_s
 
 async def _send(socket: WebSocket, connection: Connection) -> None:
     while True:
-        item = await connection.take()
-        if isinstance(item, bytes):
-            await socket.send_bytes(item)
-        else:
-            await socket.send_text(item)
+        await _send_one(socket, await connection.take())
+
+
+async def _send_one(socket: WebSocket, item: bytes | str) -> None:
+    """Raises WebSocketDisconnect."""
+    try:
+        await (socket.send_bytes(item) if isinstance(item, bytes) else socket.send_text(item))
+    except RuntimeError as error:  # uvicorn is closing it by itself, because no pong came
+        raise WebSocketDisconnect(code=1006) from error
 
 
 async def _over(connection: Connection) -> None:

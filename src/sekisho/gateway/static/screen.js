@@ -55,6 +55,7 @@ export class Screen {
   }
 
   receive(bytes) {
+    if (!bytes.length) return; // the gateway asks whether this browser is still there, while the room takes nothing
     this.pulse.heard();
     if (this.channel) this.channel.receive(bytes);
   }
