@@ -18,7 +18,7 @@ EVENTS = 0x1 | 0x2 | 0x4 | 0x8 | 0x40  # keys, buttons, motion
 
 
 class XProgram:
-    def __init__(self, display: int, *, seconds: float = 10.0) -> None:
+    def __init__(self, display: int, *, has_window: bool = True, seconds: float = 10.0) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(seconds)
         self._socket.connect(str(Path("/tmp/.X11-unix") / f"X{display}"))
@@ -33,7 +33,8 @@ class XProgram:
         self.events: list[bytes] = []
         self._text = ""
         self._request(_CREATE_WINDOW, struct.pack("<IIhhHHHHIIII", self.window, self.root, 0, 0, self.width, self.height, 0, 1, 0, 0x800 | 0x2, 0, EVENTS))
-        self._request(_MAP_WINDOW, struct.pack("<I", self.window))
+        if has_window:
+            self._request(_MAP_WINDOW, struct.pack("<I", self.window))
         self._request(_CREATE_GC, struct.pack("<III", self._gc, self.window, 0))
 
     def close(self) -> None:
