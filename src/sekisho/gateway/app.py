@@ -35,7 +35,7 @@ from sekisho.system.clock import Clock
 STATIC = Path(__file__).parent / "static"
 CONNECTIONS_LIMIT = 1_000
 _PING_SECONDS = 20.0
-_SEND_BUFFER_BYTES = 131_072  # what was shown before a cut, and is still on its way to a slow client, stays little; and an interrupt is soon seen
+_UNSENT_BYTES = 131_072  # what was shown before a cut and waits here for a slow client stays little, and an interrupt is soon seen; what is in flight is TCP's
 
 
 def create_app(
@@ -118,7 +118,7 @@ async def serve(
 
 async def run_server(server: uvicorn.Server, listener: socket.socket) -> None:
     """Until the server is told to exit. No connection outlives it: one whose client takes nothing would keep the loop, and so the process, for ever."""
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
     await server.serve(sockets=[listener])
     for connection in list(server.server_state.connections):
         connection.transport.abort()

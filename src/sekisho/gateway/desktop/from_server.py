@@ -42,9 +42,14 @@ class FromServer:
         self._items: list[Item] = []
         self._passing = 0  # bytes that go on as they come
         self._dropping = 0  # bytes that do not
-        self._rectangles = 0  # still to come in this update
+        self.rectangles_left = 0  # still to come in this update
         self._hextile: Hextile | None = None
         self._update_bytes_left = 0
+
+    @property
+    def is_between_messages(self) -> bool:
+        """Nothing of a message is left to come: what goes on so far is whole."""
+        return not (self._buffer or self._passing or self._dropping or self.rectangles_left or self._hextile)
 
     def feed(self, received: bytes) -> list[Item]:
         """What goes on to the browser, and what the clipboard hears. Raises MalformedMessage."""
@@ -64,7 +69,7 @@ class FromServer:
             return self._drop_on()
         if self._hextile:
             return self._walk(self._hextile)
-        if self._rectangles:
+        if self.rectangles_left:
             return self._data()
         return self._at < len(self._buffer) and self._message(self._buffer[self._at])
 
@@ -159,7 +164,7 @@ class FromServer:
         if not self._has(4):
             return False
         count = self._buffer[self._at + 2] << 8 | self._buffer[self._at + 3]
-        self._rectangles = 1 << 62 if count == _OPEN_ENDED else count
+        self.rectangles_left = 1 << 62 if count == _OPEN_ENDED else count
         self._update_bytes_left = 2 * raw_end(0, self.frame.width, self.frame.height) + _UPDATE_ALLOWANCE_BYTES
         self._at += 4
         return True
@@ -167,7 +172,7 @@ class FromServer:
     def _data(self) -> bool:
         """As many rectangles of the usual encodings as are there. Nearly every byte goes this way, so it is written in one piece."""
         buffer, size, at = self._buffer, len(self._buffer), self._at
-        width, height, left = self.frame.width, self.frame.height, self._rectangles
+        width, height, left = self.frame.width, self.frame.height, self.rectangles_left
         x = y = across = down = encoding = 0
         is_rare = False
         while left and size - at >= 12:
@@ -183,7 +188,7 @@ class FromServer:
             left -= 1
             at = end
         is_on = at > self._at
-        self._rectangles = left
+        self.rectangles_left = left
         self._go_to(at)
         return self._rare(encoding, x, y, across, down) if is_rare else is_on
 
@@ -228,7 +233,7 @@ class FromServer:
                 self._go_to(data)
             case _:  # QEMU_KEY or LAST_RECT: nothing but a header
                 self._go_to(data)
-        self._rectangles = 0 if encoding == wire.LAST_RECT else self._rectangles - 1
+        self.rectangles_left = 0 if encoding == wire.LAST_RECT else self.rectangles_left - 1
         return True
 
     def _walk(self, hextile: Hextile) -> bool:
@@ -246,7 +251,7 @@ class FromServer:
         if not (by_client and failed):
             self._resize(frame)
         self._go_to(self._at + 16 + 16 * screens)
-        self._rectangles -= 1
+        self.rectangles_left -= 1
         return True
 
     def _resize(self, frame: Frame) -> None:
@@ -263,5 +268,5 @@ class FromServer:
         self._flush()
         self._items.append(_NOTHING)
         self._dropping = 16 + length
-        self._rectangles -= 1
+        self.rectangles_left -= 1
         return True

@@ -16,7 +16,7 @@ from sekisho.gateway.desktop.handshake import with_server
 from sekisho.gateway.desktop.wire import Frame
 from sekisho.gateway.wire import MalformedMessage
 
-READ_BYTES = 65_536
+READ_BYTES = 262_144  # more than a Unix socket holds: fewer and larger frames are cheaper, and none waits to be filled
 OUTGOING_LIMIT_BYTES = 65_536  # to the server: with more than this waiting, nobody's messages are read
 _log = logging.getLogger("sekisho.gateway")
 
@@ -48,6 +48,7 @@ class Screen:
         self._outgoing = bytearray()
         self._is_writable = asyncio.Event()
         self._is_writable.set()
+        self._is_waiting_to_write = False
         self._is_reading = False
         self._is_closed = False
 
@@ -134,8 +135,9 @@ class Screen:
             return
         if self._outgoing:
             self._loop.add_writer(self._end, self._on_writable)
-        else:
+        elif self._is_waiting_to_write:
             self._loop.remove_writer(self._end)
+        self._is_waiting_to_write = bool(self._outgoing)
         if self._is_full:
             self._is_writable.clear()
         else:
