@@ -19,7 +19,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 def spec(*files: FileSource, buckets: tuple[str, ...] = ("exports",), sources: dict[str, Path] | None = None) -> SessionSpec:
     room: Room = dataclasses.replace(parse_room(LEAST, name="least"), files=files)
     making = Making(images=lambda _name: "0" * 64, sources=sources or {}, trust="", buckets=buckets)
-    return session_spec(room, _grant(room), making)
+    return session_spec(room, _grant(room), making, language="en")
 
 
 def _grant(room: Room) -> Request:
@@ -47,3 +47,10 @@ def test_folders_and_buckets_are_told_apart(tmp_path):
 def test_a_bucket_that_the_settings_lost_opens_nothing():
     with pytest.raises(CannotOpen, match="there is no bucket 's3://gone/x'; expected s3:// and one of exports"):
         spec(FileSource("s3://gone/x"))
+
+
+@pytest.mark.parametrize(("language", "locale"), [("ja", "ja_JP.UTF-8"), ("en", "en_US.UTF-8"), ("", "C.UTF-8"), ("tlh", "C.UTF-8")])
+def test_a_room_speaks_the_language_of_its_person(language, locale):
+    room = parse_room(LEAST, name="least")
+    making = Making(images=lambda _name: "0" * 64, sources={}, trust="", buckets=())
+    assert session_spec(room, _grant(room), making, language=language).language == locale

@@ -134,7 +134,7 @@ class Performer:
             wanted = records.wanted(store, session, now=self._parts.clock.now())
             if wanted is None or not wanted.is_opening:
                 return  # ended while the log was waited for
-            await self._parts.agent.create(session_spec(wanted.room, wanted.grant, self._parts.making))
+            await self._parts.agent.create(session_spec(wanted.room, wanted.grant, self._parts.making, language=wanted.language))
         except (CannotOpen, RoomFileRefused) as trouble:
             self._cannot_open(session, trouble.what)
         except AgentRefused as refused:

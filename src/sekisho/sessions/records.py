@@ -20,6 +20,7 @@ from sekisho.sessions.roombook import room_by_digest
 from sekisho.sessions.states import RequestEvent, SessionEvent
 from sekisho.store import outbox
 from sekisho.store.database import Store
+from sekisho.store.people import find_person
 from sekisho.store.tables import connections, people, requests, sessions, sign_ins
 from sekisho.store.tables import outbox as outbox_rows
 
@@ -179,11 +180,12 @@ def open_session(store: Store, request: str, *, now: datetime) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A session that a grant wants, with the room file that the grant is bound to."""
+    """A session that a grant wants, with the room file that the grant is bound to, and the language of its person ("en", "ja")."""
 
     grant: Request
     room: Room
     is_opening: bool
+    language: str
 
 
 def wanted(store: Store, session: str, *, now: datetime) -> Wanted | None:
@@ -194,7 +196,8 @@ def wanted(store: Store, session: str, *, now: datetime) -> Wanted | None:
         if row is None or state is None or state in _OVER or not is_in_force(request_of(row), now):
             return None
         room = replace(room_by_digest(tx, row.room_digest), name=row.room)
-        return Wanted(request_of(row), room, is_opening=state == SessionState.OPENING.value)
+        who = find_person(tx, row.person)
+        return Wanted(request_of(row), room, is_opening=state == SessionState.OPENING.value, language=who.person.language if who else "")
 
 
 def is_in_force(grant: Request, now: datetime) -> bool:

@@ -12,6 +12,10 @@ from sekisho.runtime.protocol import BucketWanted, FolderWanted, SessionSpec, Sp
 _OWN_PORTS = frozenset({53, 3128})  # the room's name server and proxy
 
 
+_LOCALES: Mapping[str, str] = {"en": "en_US.UTF-8", "ja": "ja_JP.UTF-8"}
+_NO_LOCALE = "C.UTF-8"
+
+
 class CannotOpen(Trouble):
     """A room that cannot be made as it is written: an administrator must mend it."""
 
@@ -26,8 +30,8 @@ class Making:
     buckets: Collection[str] = ()
 
 
-def session_spec(room: Room, grant: Request, making: Making) -> SessionSpec:
-    """Raises CannotOpen."""
+def session_spec(room: Room, grant: Request, making: Making, *, language: str) -> SessionSpec:
+    """The room speaks `language`, if there is such a locale in our images. Raises CannotOpen."""
     image = making.images(room.image)
     if image is None:
         raise CannotOpen("no-image", f"the image {room.image!r} is not built", hint=f"sekisho image build {room.image}")
@@ -44,6 +48,7 @@ def session_spec(room: Room, grant: Request, making: Making) -> SessionSpec:
         ports=tuple(sorted({rule.port for rule in room.egress} - _OWN_PORTS)),
         noexec=room.noexec,
         trust=making.trust,
+        language=_LOCALES.get(language, _NO_LOCALE),
         kinds=tuple(kind.value for kind in room.kinds),
     )
 
