@@ -82,18 +82,22 @@ def test_the_screen_has_no_capability_gains_none_and_is_filtered(agent, shown):
 
 def test_the_screen_is_neither_of_the_machine_nor_of_the_room(agent, shown):
     pids = [screen_of(agent, shown), first_process(agent, shown), os.getpid(), agent.shims[shown]]
-    for kind in ("net", "ipc", "uts", "mnt"):
+    for kind in ("net", "ipc", "uts", "mnt", "pid"):
         own, *others = [Path(f"/proc/{pid}/ns/{kind}").readlink() for pid in pids]
         assert own not in others, kind
 
 
-def test_the_screens_root_holds_its_programs_and_its_own_three_folders(agent, shown):
+def test_the_screens_root_holds_what_it_runs_on_and_its_own_three_folders(agent, shown):
     root = Path(f"/proc/{screen_of(agent, shown)}/root")
     assert {path.name for path in root.iterdir()} <= {"bin", "lib", "lib64", "usr", "dev", "own", "tmp"}
-    options = {line.split()[4]: line.split()[5] for line in Path(f"/proc/{screen_of(agent, shown)}/mountinfo").read_text().splitlines()}
-    assert set(options) == {"/", "/usr", "/dev", "/own", "/tmp", "/tmp/.X11-unix"}
-    assert all("ro" in options[place].split(",") for place in ("/", "/usr", "/dev"))
-    assert all("nosuid" in each.split(",") for each in options.values())
+    assert {path.name for path in (root / "usr/bin").iterdir()} == {"Xtigervnc", "sh", "xkbcomp"}
+    assert [str(path.relative_to(root)) for path in (root / "usr/share").rglob("*") if "xkb" not in str(path)] == ["usr/share/X11"]
+    mounts = Path(f"/proc/{screen_of(agent, shown)}/mountinfo").read_text().splitlines()
+    options = {line.split()[4]: set(line.split()[5].split(",")) for line in mounts}
+    own = {"/own", "/tmp", "/tmp/.X11-unix"}
+    assert {place for place, each in options.items() if "ro" not in each} == own
+    assert all("nosuid" in each for each in options.values())
+    assert all("noexec" in options[place] for place in (*own, "/dev"))
 
 
 def test_the_screen_holds_no_descriptor_of_the_machine(agent, shown):

@@ -1,13 +1,15 @@
 """The screen of a desktop room: one Xvnc for each session, between the room's X clients and whoever looks at it.
 
-It is not of the room: own uid of the session's range, own network, IPC, mount and UTS namespace, a root of its own that holds /usr and nothing else, no
-capability, our system call filter. It lives inside the session's cgroup, since what X clients draw is memory of the session. Of it the room sees one socket,
-the X server's, read-only and behind a cookie; the RFB socket is the screen's own, 0600, and is opened by the shim alone, once for each capability.
+It is not of the room: own uid of the session's range, own network, IPC, mount, UTS and process namespace, a root of its own that holds its program and its
+libraries, no capability, our system call filter. It lives inside the session's cgroup, since what X clients draw is memory of the session. Of it the room
+sees one socket, the X server's, read-only and behind a cookie; the RFB socket is the screen's own, 0600, and is opened by the shim alone, once for each
+capability.
 
 Xvnc's own switches are no wall against the room (`-SendCutText=0` alone is undone by vncconfig from inside): the gateway is. They stand here all the same.
 """
 
 import os
+import platform
 import signal
 import socket
 from dataclasses import dataclass
@@ -28,6 +30,13 @@ _EVERY_FAMILY = b"\xff\xff"  # Xau(3): FamilyWild
 _COOKIE_KIND = b"MIT-MAGIC-COOKIE-1"
 _NAMESPACES = kernel.CLONE_NEWNS | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
 _LINKS = {"bin": "usr/bin", "lib": "usr/lib", "lib64": "usr/lib64"}
+# Of the machine's /usr, what it runs on and no more: a font path asks whether a folder is there, and any X client may set one.
+_PROGRAMS = ("bin/Xtigervnc", "bin/sh", "bin/xkbcomp")  # a keymap is compiled through the shell
+_LIBRARIES = (f"lib/{platform.machine()}-linux-gnu", "lib64", "lib/ld-linux-aarch64.so.1")  # with their loader, where that lies apart
+_KEYMAPS = ("share/X11/xkb",)
+# X-Resource tells each client's process number on the machine. MIT-SHM maps files that a client keeps hold of, and cannot do what it is for between two IPC
+# namespaces: programs that believe in it fail. The others no program of a desktop asks for; a screen saver would hide what is watched.
+_WITHOUT = ("X-Resource", "MIT-SHM", "SECURITY", "MIT-SCREEN-SAVER", "DOUBLE-BUFFER", "XVideo")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +72,7 @@ def start(paths: SessionPaths, group: Cgroup, *, uid_base: int, filter_program: 
     if not Path(PROGRAM).exists():
         raise OSError(f"{PROGRAM} is not installed: a room with a desktop needs it")
     news, write = os.pipe()
-    child = os.fork()
+    child = kernel.fork_first_process()
     if child == 0:
         try:
             _be_screen(paths, group, uid=uid_base + SCREEN, write=write, filter_program=filter_program)
@@ -109,27 +118,40 @@ def command(write: int) -> list[str]:
         "-auth", "/own/authority", "-nolisten", "tcp", "-nolisten", "local",
         "-rfbunixpath", "/own/rfb", "-rfbunixmode", "0600", "-rfbport", "-1", "-SecurityTypes", "None", "-AlwaysShared",
         "-SendCutText=0", "-SendPrimary=0", "-SetPrimary=0", "-AllowOverride=", "-desktop", "room", "-FrameRate", "60",
+        *(word for name in _WITHOUT for word in ("-extension", name)),
     ]  # fmt: skip
 
 
 def _enter_root(paths: SessionPaths) -> None:
-    """A root with /usr, read-only, the room's own device files, and the screen's three folders; the machine's own is let go of."""
+    """A root with what Xvnc runs on, the room's own device files, and the screen's three folders; the machine's own is let go of."""
     folder = paths.folder / "screen"
     root = folder / "root"
     kernel.mount("", Path("/"), "", kernel.MS_REC | kernel.MS_PRIVATE)
-    kernel.mount("sekisho", root, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "size=64k,nr_inodes=32,mode=0755")
-    for name, source in {"usr": Path("/usr"), "dev": paths.folder / "dev", "own": folder / "own", "tmp": folder / "tmp"}.items():
-        (root / name).mkdir()
-        kernel.mount(str(source), root / name, "", kernel.MS_BIND)
-    for name in ("usr", "dev"):
-        kernel.mount("", root / name, "", kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | kernel.MS_NOSUID)
+    kernel.mount("sekisho", root, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "size=64k,nr_inodes=64,mode=0755")
+    for name in (*_PROGRAMS, *_LIBRARIES, *_KEYMAPS):
+        if (source := Path("/usr") / name).exists():
+            _show(source, root / "usr" / name, kernel.MS_RDONLY | kernel.MS_NODEV)
+    _show(paths.folder / "dev", root / "dev", kernel.MS_RDONLY | kernel.MS_NOEXEC)
+    for name in ("own", "tmp"):
+        _show(folder / name, root / name, kernel.MS_NODEV | kernel.MS_NOEXEC)
     (root / "tmp" / ".X11-unix").mkdir()
-    kernel.mount(str(folder / "x11"), root / "tmp" / ".X11-unix", "", kernel.MS_BIND)
+    _show(folder / "x11", root / "tmp" / ".X11-unix", kernel.MS_NODEV | kernel.MS_NOEXEC)
     for name, target in _LINKS.items():
-        if Path(root / target).exists():
+        if (root / target).exists():
             (root / name).symlink_to(target)
     kernel.enter_root(root)
     kernel.mount("", Path("/"), "", kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | kernel.MS_NOSUID | kernel.MS_NODEV)
+
+
+def _show(source: Path, target: Path, flags: int) -> None:
+    """A bind mount, on a file or folder that is made for it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        target.mkdir(exist_ok=True)
+    else:
+        target.touch()
+    kernel.mount(str(source), target, "", kernel.MS_BIND)
+    kernel.mount("", target, "", kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_NOSUID | flags)
 
 
 def _write_private(path: Path, content: bytes, uid: int) -> None:

@@ -15,6 +15,7 @@ CLONE_NEWNS = 0x00020000
 CLONE_NEWUTS = 0x04000000
 CLONE_NEWIPC = 0x08000000
 CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
 
 MS_RDONLY = 0x1
@@ -135,6 +136,22 @@ def user_namespace(base: int, size: int) -> int:
         os.close(made_read)
         os.close(go_write)
         os.waitpid(child, 0)
+
+
+def fork_first_process() -> int:
+    """fork(2) into a new process namespace, whose first process the child is: it sees no other, and when it dies the kernel kills whatever it started."""
+    own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    child = -1
+    try:
+        unshare(CLONE_NEWPID)
+        try:
+            child = os.fork()
+        finally:
+            if child != 0:  # later children are to stay where we are
+                _check(_libc.setns(own, CLONE_NEWPID), "setns")
+    finally:
+        os.close(own)
+    return child
 
 
 def set_name(name: str) -> None:
