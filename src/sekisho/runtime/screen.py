@@ -10,6 +10,7 @@ Xvnc's own switches are no wall against the room (`-SendCutText=0` alone is undo
 
 import os
 import platform
+import resource
 import signal
 import socket
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ _GEOMETRY = "1440x900"  # until somebody looks, whose window then says it
 _EVERY_FAMILY = b"\xff\xff"  # Xau(3): FamilyWild
 _COOKIE_KIND = b"MIT-MAGIC-COOKIE-1"
 _NAMESPACES = kernel.CLONE_NEWNS | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
+_SHARE = 2  # this part of the session's memory, for all that its X clients draw
 _LINKS = {"bin": "usr/bin", "lib": "usr/lib", "lib64": "usr/lib64"}
 # Of the machine's /usr, what it runs on and no more: a font path asks whether a folder is there, and any X client may set one.
 _PROGRAMS = ("bin/Xtigervnc", "bin/sh", "bin/xkbcomp")  # a keymap is compiled through the shell
@@ -67,14 +69,15 @@ def render_authority(cookie: bytes) -> bytes:
     return _EVERY_FAMILY + b"".join(len(field).to_bytes(2, "big") + field for field in (b"", b"", _COOKIE_KIND, cookie))
 
 
-def start(paths: SessionPaths, group: Cgroup, *, uid_base: int, filter_program: bytes) -> Screen:
-    """Fork it. Raises OSError where there is no Xvnc."""
+def start(paths: SessionPaths, group: Cgroup, *, uid_base: int, filter_program: bytes, memory_bytes: int) -> Screen:
+    """Fork it; `memory_bytes` is the session's. Raises OSError where there is no Xvnc."""
     if not Path(PROGRAM).exists():
         raise OSError(f"{PROGRAM} is not installed: a room with a desktop needs it")
     news, write = os.pipe()
     child = kernel.fork_first_process()
     if child == 0:
         try:
+            _limit_memory(memory_bytes // _SHARE)
             _be_screen(paths, group, uid=uid_base + SCREEN, write=write, filter_program=filter_program)
         finally:
             os._exit(1)
@@ -120,6 +123,12 @@ def command(write: int) -> list[str]:
         "-SendCutText=0", "-SendPrimary=0", "-SetPrimary=0", "-AllowOverride=", "-desktop", "room", "-FrameRate", "60",
         *(word for name in _WITHOUT for word in ("-extension", name)),
     ]  # fmt: skip
+
+
+def _limit_memory(limit_bytes: int) -> None:
+    """What X clients draw is memory of the screen. It says that it has no more (BadAlloc) before the session has none: then the kernel would kill one program
+    of the room after the other, and with none of them gone the memory would be free while the screen draws."""
+    resource.setrlimit(resource.RLIMIT_DATA, (limit_bytes, limit_bytes))
 
 
 def _enter_root(paths: SessionPaths) -> None:

@@ -126,9 +126,9 @@ class Shim:
         self._start_container()  # beside the stager: nobody is let in before both are done
 
     def _start_screen(self) -> None:
-        facts = self._facts
+        facts, memory = self._facts, self._facts.spec.limits.memory_bytes
         screen.prepare(facts.paths, facts.uid_base)
-        started = screen.start(facts.paths, self._cgroup, uid_base=facts.uid_base, filter_program=facts.filter_program)
+        started = screen.start(facts.paths, self._cgroup, uid_base=facts.uid_base, filter_program=facts.filter_program, memory_bytes=memory)
         self._selector.register(started.news, selectors.EVENT_READ, lambda _events: self._hear_screen(started))
         watch = os.pidfd_open(started.pid)
         self._selector.register(watch, selectors.EVENT_READ, lambda _events: self._end(EndReason.ROOM_STOPPED, "the screen ended"))
