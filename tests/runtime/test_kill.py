@@ -1,21 +1,25 @@
-"""kill -9 of agent and shim at each step of a session's life: what comes back converges, nothing outlives its deadline, no event is lost or written twice."""
+"""kill -9 of agent, shim and screen at each step of a session's life: what comes back converges, nothing outlives its deadline, no event is lost or doubled."""
 
 import contextlib
 import os
 import signal
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from tests.runtime.machine import MIB, OVER, Machine, folder_source, machine, until
 
 from sekisho.model import messages
 from sekisho.model.session import EndReason
+from sekisho.runtime import uids
 from sekisho.runtime.protocol import Create, End, RuntimeState
+from sekisho.runtime.undo import survivors
 
 pytestmark = pytest.mark.root
 
 LIFE = ("asked", "staging", "ready", "ending")
+KINDS = (("terminal",), ("desktop", "terminal"))
 ONCE = {"session.created", "session.ready", "session.ended", "session.failed", "session.destroyed"}
 
 
@@ -34,9 +38,9 @@ def source(tmp_path):
     return folder_source(folder)
 
 
-def live_until(agent: Machine, step: str, source, seconds: float = 120.0) -> str:
+def live_until(agent: Machine, step: str, source, **changes) -> str:
     """Bring a session to a step of its life and stop there."""
-    spec = agent.spec(seconds=seconds, folders=source)
+    spec = agent.spec(folders=source, **changes)
     agent._number += 1
     agent.channel.send(messages.render(Create(agent._number, spec)))
     until("the session is journaled", (agent.folder / "sessions" / f"{spec.session}.json").exists)
@@ -48,6 +52,26 @@ def live_until(agent: Machine, step: str, source, seconds: float = 120.0) -> str
     if step == "ending":
         agent.ask(End(0, spec.session, EndReason.LEFT))
     return spec.session
+
+
+def kill_the_screen(agent: Machine, session: str) -> None:
+    """As soon as there is one; or not at all, where the session is over before."""
+    until("its screen, or its end", lambda: screens(agent, session) or f"shim {agent.shims[session]}" not in agent.leftovers(session))
+    for pid in screens(agent, session):
+        kill(pid)
+
+
+def screens(agent: Machine, session: str) -> list[int]:
+    found = []
+    for pid in survivors(agent.bases[session], agent.run / "s" / session):
+        with contextlib.suppress(OSError):
+            found += [pid] if Path(f"/proc/{pid}").stat().st_uid == agent.bases[session] + uids.SCREEN else []
+    return found
+
+
+def kill(pid: int, number: signal.Signals = signal.SIGKILL) -> None:
+    with contextlib.suppress(ProcessLookupError):  # it may have ended already
+        os.kill(pid, number)
 
 
 def told(agent: Machine, session: str) -> list[str]:
@@ -64,9 +88,10 @@ def assert_told_once(agent: Machine, session: str) -> None:
     assert ("session.ended" in kinds) != ("session.failed" in kinds)
 
 
+@pytest.mark.parametrize("kinds", KINDS, ids="-".join)
 @pytest.mark.parametrize("step", LIFE)
-def test_a_killed_agent_finds_its_session_again_and_ends_it_when_asked(agent: Machine, source, step):
-    session = live_until(agent, step, source)
+def test_a_killed_agent_finds_its_session_again_and_ends_it_when_asked(agent: Machine, source, step, kinds):
+    session = live_until(agent, step, source, kinds=kinds)
     agent.kill()
     agent.start()
     if step != "ending":
@@ -80,9 +105,10 @@ def test_a_killed_agent_finds_its_session_again_and_ends_it_when_asked(agent: Ma
     assert_told_once(agent, session)
 
 
+@pytest.mark.parametrize("kinds", KINDS, ids="-".join)
 @pytest.mark.parametrize("step", LIFE)
-def test_a_killed_shim_is_noticed_and_its_session_ended(agent: Machine, source, step):
-    session = live_until(agent, step, source)
+def test_a_killed_shim_is_noticed_and_its_session_ended(agent: Machine, source, step, kinds):
+    session = live_until(agent, step, source, kinds=kinds)
     os.kill(agent.shims[session], signal.SIGKILL)
     seen = agent.wait(session, OVER)
     assert seen.end_reason in {EndReason.SHIM_LOST, EndReason.LEFT}
@@ -91,11 +117,47 @@ def test_a_killed_shim_is_noticed_and_its_session_ended(agent: Machine, source, 
     assert_told_once(agent, session)
 
 
+@pytest.mark.parametrize("kinds", KINDS, ids="-".join)
 @pytest.mark.parametrize("step", LIFE)
-def test_with_agent_and_shim_killed_the_next_agent_ends_what_is_left(agent: Machine, source, step):
-    session = live_until(agent, step, source)
+def test_with_agent_and_shim_killed_the_next_agent_ends_what_is_left(agent: Machine, source, step, kinds):
+    session = live_until(agent, step, source, kinds=kinds)
     agent.kill()
     os.kill(agent.shims[session], signal.SIGKILL)
+    agent.start()
+    assert agent.listed()[session].state in OVER
+    assert agent.leftovers(session) == []
+    assert_told_once(agent, session)
+
+
+@pytest.mark.parametrize("step", LIFE)
+def test_a_killed_screen_ends_its_session(agent: Machine, source, step):
+    session = live_until(agent, step, source, kinds=KINDS[1])
+    kill_the_screen(agent, session)
+    seen = agent.wait(session, OVER)
+    assert seen.end_reason in {EndReason.ROOM_STOPPED, EndReason.OPEN_FAILED, EndReason.LEFT}, seen
+    assert seen.certificate.clean, seen
+    assert agent.leftovers(session) == []
+    assert_told_once(agent, session)
+
+
+@pytest.mark.parametrize("step", LIFE)
+def test_with_agent_and_screen_killed_the_shim_ends_its_session_and_the_next_agent_tells(agent: Machine, source, step):
+    session = live_until(agent, step, source, kinds=KINDS[1])
+    agent.kill()
+    kill_the_screen(agent, session)
+    until("nothing is left but the lease", lambda: not [each for each in agent.leftovers(session) if "lease" not in each])
+    agent.start()
+    assert agent.listed()[session].state in OVER
+    assert agent.leftovers(session) == []
+    assert_told_once(agent, session)
+
+
+@pytest.mark.parametrize("step", LIFE)
+def test_with_agent_shim_and_screen_killed_the_next_agent_ends_what_is_left(agent: Machine, source, step):
+    session = live_until(agent, step, source, kinds=KINDS[1])
+    agent.kill()
+    kill_the_screen(agent, session)
+    kill(agent.shims[session])  # at once: it is about to end the session
     agent.start()
     assert agent.listed()[session].state in OVER
     assert agent.leftovers(session) == []
@@ -116,7 +178,7 @@ def test_with_nobody_else_alive_the_shim_ends_its_session_at_the_deadline(agent:
 @pytest.mark.parametrize("tenth", range(12))
 def test_an_end_while_the_room_is_being_made_leaves_nothing(agent: Machine, source, tenth):
     """The moment of the end moves through the making, the runtime's own work included."""
-    session = live_until(agent, "asked", source)
+    session = live_until(agent, "asked", source, kinds=KINDS[tenth % 2])
     moment = time.monotonic() + tenth / 100
     until("its moment", lambda: time.monotonic() >= moment)
     seen = agent.end(session)
@@ -144,14 +206,13 @@ def test_two_installations_on_one_machine_do_not_meet(agent: Machine, tmp_path):
 @pytest.mark.parametrize("round_number", range(40))
 def test_kills_at_any_moment_leave_nothing(agent: Machine, source, round_number):
     """The long form: the moment of the kill moves through the whole of a session's making and ending."""
-    session = live_until(agent, "asked" if round_number % 2 else "ending", source)
+    session = live_until(agent, "asked" if round_number % 2 else "ending", source, kinds=KINDS[round_number // 2 % 2])
     moment = time.monotonic() + round_number / 200
     until("its moment", lambda: time.monotonic() >= moment)
     if round_number % 3:
         agent.kill()
     if round_number % 3 != 1:
-        with contextlib.suppress(ProcessLookupError):  # it may have ended its session already
-            os.kill(agent.shims[session], signal.SIGKILL)
+        kill(agent.shims[session])
     if agent.channel is None:
         agent.start()
     if agent.listed()[session].state not in OVER:
