@@ -3,65 +3,27 @@
 The attempts are `probes.py` and `attempts/`, which reach the room as any file does: staged into /data. A `BREACH` is never to be mended here.
 """
 
-import contextlib
 import ctypes
-import json
 import os
 import platform
-import shutil
-import socket
-import subprocess
-import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.runtime.machine import MIB, Machine, Terminal, folder_source, machine, until
+from tests.escape.inside import END_SECONDS, LIMITS, TOTAL, attempts, enter, facts_of, first_process, make_source, must_live
+from tests.runtime.machine import MIB, machine, until
 
 from sekisho.runtime import cgroups
-from sekisho.runtime.protocol import Renew, RuntimeState, SpecLimits
+from sekisho.runtime.protocol import Renew, RuntimeState
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(platform.machine() != "x86_64", reason="the attempts know the call numbers of x86-64")]
 
-HERE = Path(__file__).parent
-PORTS = (443, 8443)
-LIMITS = SpecLimits(memory_bytes=256 * MIB, data_bytes=48 * MIB, home_bytes=16 * MIB, tmp_bytes=32 * MIB, cpu=1.0, processes=128)
-TOTAL = LIMITS.memory_bytes + LIMITS.data_bytes + LIMITS.home_bytes + LIMITS.tmp_bytes
-END_SECONDS = 15.0
-ATTEMPTS = subprocess.run([sys.executable, str(HERE / "probes.py"), "--list"], capture_output=True, text=True, check=True).stdout.split()
+ATTEMPTS = attempts("--list")
 PLACES = {"/data": LIMITS.data_bytes, "/home/operator": LIMITS.home_bytes, "/tmp": LIMITS.tmp_bytes, "/dev/shm": LIMITS.tmp_bytes, "/run": LIMITS.tmp_bytes}
 HARD_TO_END = (
     "deaf to signals", "spinning", "daemons", "zombies", "holding /data", "odd names", "forking without end", "stopped", "asleep in the kernel",
     "flooding the terminal",
 )  # fmt: skip
-
-
-@dataclass
-class Inside:
-    """A session with an attacker at its terminal."""
-
-    session: str
-    terminal: Terminal
-
-    def attempt(self, name: str, *arguments: str, seconds: float = 30.0) -> str:
-        """Its one line; more than one is what an attempt's own child had to say, and a breach among them counts."""
-        quoted = " ".join(f"'{each}'" for each in arguments)
-        text = self.terminal.run(f"python3 /data/probes.py {name} {quoted} 2>&1 < /dev/null", seconds=seconds)
-        said = [line for line in text.splitlines() if line.startswith(("refused: ", "BREACH"))]
-        return min(said, default=text)  # "BREACH" sorts before "refused"
-
-    def behind(self, name: str, argument: str, ready: str) -> None:
-        """Start what stays, and wait for the file by which it says that it is there."""
-        self.terminal.run(f"rm -f '{ready}'; (setsid python3 /data/probes.py {name} '{argument}' > /tmp/behind 2>&1 < /dev/null &)")
-        for _ in range(200):
-            if "there" in self.terminal.run(f"test -e '{ready}' && echo there; sleep 0.02"):
-                return
-        raise AssertionError(self.terminal.run("cat /tmp/behind"))
-
-    def quiet(self) -> None:
-        """End whatever an attempt left running."""
-        self.terminal.run("kill -9 $(ps -eo pid=,args= | awk '/probes[.]py/ {print $1}') 2>/dev/null; rm -f /tmp/behind; true")
 
 
 @pytest.fixture(scope="module")
@@ -72,15 +34,7 @@ def agent(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("source")
-    shutil.copy(HERE / "probes.py", folder)
-    shutil.copytree(HERE / "attempts", folder / "attempts", ignore=shutil.ignore_patterns("__pycache__"))
-    return folder
-
-
-def enter(agent: Machine, source: Path) -> Inside:
-    session = agent.ready(seconds=900.0, folders=folder_source(source), ports=PORTS, limits=LIMITS)
-    return Inside(session, agent.terminal(session))
+    return make_source(tmp_path_factory.mktemp("source"))
 
 
 @pytest.fixture(scope="module")
@@ -97,46 +51,15 @@ def neighbour(agent, source):
     inside.terminal.close()
 
 
-def must_live(agent: Machine, neighbour: Inside) -> None:
-    """The other session answers, the agent answers."""
-    assert neighbour.terminal.run("echo alive", seconds=10).endswith("alive")
-    assert agent.listed()[neighbour.session].state is RuntimeState.READY
-
-
 @pytest.fixture(autouse=True)
 def renewed(agent):
     agent.ask(Renew(0))
 
 
-def first_process(agent: Machine, session: str) -> int:
-    return int((agent.run / "s" / session / "bundle" / "pid").read_text())
-
-
 @pytest.fixture(scope="module")
 def facts(agent, attacker, neighbour, tmp_path_factory):
-    """The machine's side: a listener on loopback, one with an abstract name, a file and a socket; and all that an attacker could have learnt of it."""
-    folder = tmp_path_factory.mktemp("outside")
-    (folder / "secret").write_text("outside")
-    with contextlib.ExitStack() as open_ends:
-        listener = open_ends.enter_context(socket.create_server(("127.0.0.1", 0)))
-        abstract = f"sekisho-{agent.instance}-outside"
-        for name in (f"\0{abstract}", str(folder / "door")):
-            door = open_ends.enter_context(socket.socket(socket.AF_UNIX))
-            door.bind(name)
-            door.listen()
-        other = agent.shims[neighbour.session], first_process(agent, neighbour.session)
-        yield json.dumps(
-            {
-                "pids": [agent.process.pid, os.getpid(), agent.shims[attacker.session], first_process(agent, attacker.session), *other],
-                "names": [agent.instance, neighbour.session, str(folder), str(agent.folder)],
-                "paths": [
-                    str(path) for path in (folder / "secret", folder / "door", agent.folder, agent.run, agent.run / "agent.sock", agent.run / "open.sock")
-                ]
-                + [f"{agent.run}/s/{neighbour.session}.sock", "/run/sekisho-uids", "/sys/fs/cgroup", "/var/lib/sekisho"],
-                "port": listener.getsockname()[1],
-                "abstract": abstract,
-            }
-        )
+    with facts_of(agent, attacker, neighbour, tmp_path_factory.mktemp("outside")) as told:
+        yield told
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +79,7 @@ def test_the_room_refuses(answers, name):
 
 @pytest.fixture(scope="module")
 def other_side(attacker, neighbour):
-    neighbour.behind("the_other_side", "treasure", "/tmp/held")
+    neighbour.behind("the_other_side", "treasure", ready="/tmp/held")
     yield
     neighbour.quiet()
 
@@ -177,7 +100,7 @@ def test_what_another_session_and_the_machine_do_can_not_be_watched(agent, attac
 
 @pytest.mark.parametrize("kind", ["inotify", "signals", "queues"])
 def test_what_one_session_uses_up_is_there_for_the_other_and_for_the_machine(attacker, neighbour, kind):
-    attacker.behind("take_all", kind, f"/tmp/taken-{kind}")
+    attacker.behind("take_all", kind, ready=f"/tmp/taken-{kind}")
     try:
         if kind != "queues":  # a room has none of these at all
             answer = neighbour.attempt("have_some", kind)

@@ -39,9 +39,19 @@ class Facts:
 
 @dataclass(frozen=True)
 class Attempt:
+    """`wants` are the names of its parameters: `display`, always the first, is a connection to the room's screen; `facts` are what may have been learnt; any
+    other is an argument of a single call."""
+
     act: object
-    wants_facts: bool
-    wants_arguments: bool
+    wants: tuple[str, ...]
+
+    @property
+    def wants_display(self):
+        return self.wants[:1] == ("display",)
+
+    @property
+    def wants_arguments(self):
+        return not set(self.wants) <= {"display", "facts"}
 
 
 def attempt(act):
@@ -50,8 +60,7 @@ def attempt(act):
 
 
 def register(name, act):
-    parameters = list(inspect.signature(act).parameters)
-    ATTEMPTS[name] = Attempt(act, wants_facts=parameters == ["facts"], wants_arguments=bool(parameters) and parameters != ["facts"])
+    ATTEMPTS[name] = Attempt(act, tuple(inspect.signature(act).parameters))
 
 
 def say(line):
