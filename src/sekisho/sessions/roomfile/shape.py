@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, PlainValidator, StringConstraints, Tag, WithJsonSchema
 from pydantic_core import PydanticCustomError
@@ -80,23 +80,23 @@ class Section(BaseModel):
 
 
 class IdleSection(Section):
-    end: Idle
+    end: Annotated[Idle, Field(description="nobody typed or clicked for so long: the room ends")]
 
 
 class AccessSection(Section):
-    people: Annotated[list[Entry], Field(max_length=256)]
-    places: Annotated[list[Word], Field(max_length=64)]
-    hours: OpenHours | None = None
-    longest: Longest
+    people: Annotated[list[Entry], Field(max_length=256, description="who may ask for it")]
+    places: Annotated[list[Word], Field(max_length=64, description="where they must be: names of the settings' places. None: nobody comes in")]
+    hours: Annotated[OpenHours | None, Field(description="when it may be used; without them always")] = None
+    longest: Annotated[Longest, Field(description="how long it may be had at a time")]
     idle: IdleSection | None = None
     second_factor: Annotated[bool, Field(description="whoever enters, or approves, must have given a code of their authenticator app")] = False
 
 
 class ApprovalSection(Section):
-    by: Annotated[list[Entry], Field(max_length=256)]
-    needed: Annotated[int, Field(ge=1, le=10)] = 1
-    reason: Annotated[int, Field(ge=1, le=500, description="characters at least")] = 10
-    ticket: Ticket | None = None
+    by: Annotated[list[Entry], Field(max_length=256, description="who decides; never on their own requests")]
+    needed: Annotated[int, Field(ge=1, le=10, description="how many of them must say yes")] = 1
+    reason: Annotated[int, Field(ge=1, le=500, description="characters that a reason has at least")] = 10
+    ticket: Annotated[Ticket | None, Field(description="a regular expression that the whole ticket must match; without it none is asked for")] = None
 
 
 class ClipboardSection(Section):
@@ -116,7 +116,10 @@ class RuleTable(Section):
 
 
 class EgressSection(Section):
-    allow: Annotated[list[Annotated[Annotated[Endpoint, Tag(AS_TEXT)] | Annotated[RuleTable, Tag(AS_TABLE)], _BY_FORM]], Field(max_length=256)] = []
+    allow: Annotated[
+        list[Annotated[Annotated[Endpoint, Tag(AS_TEXT)] | Annotated[RuleTable, Tag(AS_TABLE)], _BY_FORM]],
+        Field(max_length=256, description="names that may be reached, and no others; `*.example.com:443` is any name below example.com"),
+    ] = []
 
 
 class TargetTable(Section):
@@ -125,25 +128,40 @@ class TargetTable(Section):
     tls: Literal["required", "none"] = "none"
 
 
+def _default(text: str, description: str) -> Any:
+    """A default as somebody would write it, so that the schema shows it so."""
+    return Field(text, validate_default=True, description=description)
+
+
 class LimitsSection(Section):
-    memory: Memory = 512 * _MEBIBYTE
-    data: Space = 256 * _MEBIBYTE
-    home: Space = 64 * _MEBIBYTE
-    tmp: Space = 64 * _MEBIBYTE
-    cpu: Annotated[float, Field(ge=0.05, le=256, strict=False, allow_inf_nan=False)] = 1.0
-    processes: Annotated[int, Field(ge=8, le=32_768)] = 256
-    noexec: Annotated[list[Literal["/data", "/home", "/tmp"]], Field(max_length=3)] = []  # noqa: S108  paths inside the room
+    memory: Memory = _default(
+        "512MiB", "for programs, and for the screen of a desktop; data, home and tmp are added to it. A desktop with a browser wants 2GiB"
+    )
+    data: Space = _default("256MiB", "for /data: the files that are put there, and what is made of them")
+    home: Space = _default("64MiB", "for the person's home folder. A browser wants 256MiB")
+    tmp: Space = _default("64MiB", "for /tmp, /run and /dev/shm together. A browser wants 512MiB")
+    cpu: Annotated[float, Field(ge=0.05, le=256, strict=False, allow_inf_nan=False, description="processors")] = 1.0
+    processes: Annotated[int, Field(ge=8, le=32_768, description="processes and threads; a desktop wants 512")] = 256
+    noexec: Annotated[
+        list[Literal["/data", "/home", "/tmp"]],  # noqa: S108  paths inside the room
+        Field(max_length=3, description="folders from which no program can be started"),
+    ] = []
 
 
 class RoomFile(Section):
-    title: Annotated[str, StringConstraints(min_length=1, max_length=80), AfterValidator(_shown)]
-    description: Annotated[str, StringConstraints(max_length=500), AfterValidator(_shown)] = ""
-    image: Word
-    kind: Annotated[list[Annotated[Kind, Field(strict=False)]], Field(min_length=1, max_length=8)]
+    title: Annotated[
+        str, StringConstraints(min_length=1, max_length=80), AfterValidator(_shown), Field(description="what people see; the file's name is its id")
+    ]
+    description: Annotated[str, StringConstraints(max_length=500), AfterValidator(_shown), Field(description="a sentence or two, shown below it")] = ""
+    image: Annotated[Word, Field(description="what it runs: a name of `sekisho image list`")]
+    kind: Annotated[list[Annotated[Kind, Field(strict=False)]], Field(min_length=1, max_length=8, description="how it is shown")]
     access: AccessSection
     approval: ApprovalSection
     clipboard: ClipboardSection = ClipboardSection()
     files: Annotated[list[FilesSection], Field(max_length=64)] = []
     egress: EgressSection = EgressSection()
-    targets: Annotated[dict[Word, Annotated[Annotated[Target, Tag(AS_TEXT)] | Annotated[TargetTable, Tag(AS_TABLE)], _BY_FORM]], Field(max_length=64)] = {}
+    targets: Annotated[
+        dict[Word, Annotated[Annotated[Target, Tag(AS_TEXT)] | Annotated[TargetTable, Tag(AS_TABLE)], _BY_FORM]],
+        Field(max_length=64, description="endpoints of your own, each under a name of your choice; they alone may lead to private addresses"),
+    ] = {}
     limits: LimitsSection = LimitsSection()
