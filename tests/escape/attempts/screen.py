@@ -14,6 +14,7 @@ EXTENSIONS = {
 }  # fmt: skip
 _SET, _GET, _LIST, _CONNECT = 0, 1, 3, 7  # TigerVNC's own extension, unix/xserver/hw/vnc/vncExt.c
 _SET_FONT_PATH, _LIST_EXTENSIONS, _CHANGE_HOSTS, _SET_ACCESS_CONTROL, _KILL_CLIENT, _NO_OPERATION = 51, 99, 109, 111, 113, 127
+_USE, _KEYBOARD_BY_NAME, _CORE_KEYBOARD, _EVERY_PART, _SYMBOLS = 0, 23, 0x100, 0xFF, 0x0C  # XKB
 _SERVERS_OWN = 0x2000_0000  # the bit of an id that the server made for a client
 
 
@@ -189,6 +190,39 @@ def folders_of_the_machine_by_font_path(display, facts):
     table = {path: (display.do, _SET_FONT_PATH, 0, struct.pack("<H2xB", 1, len(path)) + path.encode()) for path in paths}
     refused_by_the_screen(table, by={"Value"})
     return f"{len(paths)} paths"
+
+
+def _compiles(display, **parts):
+    """Whether the screen makes a keyboard of these parts (XkbGetKbdByName, The X Keyboard Extension, 16.3.11): it runs xkbcomp for that, through a shell."""
+    whole = {"keycodes": "evdev+aliases(qwerty)", "types": "complete", "compat": "complete", "symbols": "pc+jp", "geometry": "pc(pc105)"} | parts
+    names = b"".join(bytes([len(name)]) + name.encode() for name in ("", *whole.values()))
+    major = display.opcode("XKEYBOARD")
+    display.ask(major, _USE, struct.pack("<HH", 1, 0))
+    reply = display.ask(major, _KEYBOARD_BY_NAME, struct.pack("<HHHBx", _CORE_KEYBOARD, _EVERY_PART, _EVERY_PART, 0) + names)
+    return struct.unpack_from("<H", reply, 12)[0] & _SYMBOLS != 0
+
+
+@attempt
+def a_shell_through_a_keymap(display):
+    must(_compiles(display), "", "not even a Japanese keyboard can be had")
+    said = []
+    for name in (
+        "`sleep 9`",
+        "$(sleep 9)",
+        'pc";sleep 9;"',
+        "pc\nsleep 9",
+        "../../../../own/authority",
+        "/own/authority",
+        "../../../../../etc/passwd",
+        "pc+jp(x",
+    ):
+        try:
+            must(not _compiles(display, symbols=name), "", f"{name} gave a keyboard")
+        except Gone as gone:
+            raise Breach(f"{name}: {gone}") from gone
+        except Refusal as refusal:
+            said.append(str(refusal))
+    return f"no keyboard, {len(said)} of them errors"
 
 
 @attempt
