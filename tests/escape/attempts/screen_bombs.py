@@ -18,7 +18,7 @@ from .x11 import Display, Refusal, socket_path
 MIB = 1 << 20
 SECONDS = 3.0
 _CREATE_WINDOW, _CHANGE_WINDOW, _GRAB_POINTER, _GRAB_KEYBOARD, _GRAB_SERVER = 1, 2, 26, 31, 36
-_CHANGE_PROPERTY, _CREATE_PIXMAP, _CREATE_GC, _POLY_ARC, _FILL, _GET_IMAGE, _CREATE_COLORMAP, _CREATE_CURSOR, _BELL = 18, 53, 55, 68, 70, 73, 78, 93, 104
+_CHANGE_PROPERTY, _CREATE_PIXMAP, _CREATE_GC, _FILL, _GET_IMAGE, _CREATE_COLORMAP, _CREATE_CURSOR, _BELL = 18, 53, 55, 70, 73, 78, 93, 104
 _NO_OPERATION, _CLOSE_DOWN_MODE = 127, 112
 _STRING, _NAME = 31, 39
 _FAKE_INPUT = 2  # of XTEST
@@ -242,12 +242,11 @@ def _fill_all_clients(display):
 
 
 def _never_end_drawing(display):
-    """One request that takes the server minutes: wide arcs, dashed."""
+    """Requests that take the server minutes each: sixteen million pixels, thousands of times over."""
     made, pen = _pixmap(display, 4096, 4096), display.new()
-    display.do(_CREATE_GC, 0, struct.pack("<IIIIII", pen, made, 0x10 | 0x20 | 0x4, 1, 900, 2))
-    arc = struct.pack("<hhHHhh", 0, 0, 32767, 32700, 0, 360 * 64)
-    for _ in range(2):
-        display.send(_POLY_ARC, 0, struct.pack("<II", made, pen) + arc * 5000)
+    display.do(_CREATE_GC, 0, struct.pack("<III", pen, made, 0))
+    for _ in range(3):
+        display.send(_FILL, 0, struct.pack("<II", made, pen) + struct.pack("<hhHH", 0, 0, 4096, 4096) * 5000)
 
 
 STAYING = {
