@@ -8,7 +8,7 @@ import pytest
 
 from sekisho.model.errors import Trouble
 from sekisho.runtime import images
-from sekisho.runtime.image_build import debian_command, layout_of, pack_command
+from sekisho.runtime.image_build import debian_command, layout_of, pack_command, tar_of
 from sekisho.runtime.image_layout import arrange, installed_packages
 from sekisho.runtime.image_sources import Source, is_debian, machine_sources, parse_deb822, parse_one_line, render_sources
 
@@ -31,6 +31,17 @@ from sekisho.runtime.image_sources import Source, is_debian, machine_sources, pa
         (b'suite = "bookworm"\n[[files]]\npath = "/etc/../x"\ntext = ""', "files"),
         (b'suite = "bookworm"\n[[files]]\npath = "/etc/x"', "files"),
         (b'suite = "bookworm"\n[[files]]\npath = "/etc/x"\ntext = ""\nmode = 1', "files"),
+        (b'suite = "bookworm"\n[[files]]\npath = "/etc/x"\ntext = ""\nmode = "0755"', "files"),
+        (b'suite = "bookworm"\n[[files]]\npath = "/etc/x"\ntext = ""\nmode = 0o4755', "files"),
+        (b'suite = "bookworm"\n[[files]]\npath = "/etc/x"\ntext = ""\nfrom = "x"', "files"),
+        (b'suite = "bookworm"\n[[files]]\npath = "/etc/x"\ntext = 5', "files"),
+        (b'suite = "bookworm"\n[[files]]\npath = "/etc/x"\nfrom = "../terminal.toml"', "files"),
+        (b'suite = "bookworm"\n[[files]]\npath = "/etc/x"\nfrom = "none"', "a file none"),
+        (b'base = "terminal"\nsuite = "bookworm"', "a suite or a base"),
+        (b'base = "none"', "base"),
+        (b'base = "tiny"', "base"),
+        (b'base = "desktop"', "no base"),
+        (b'base = "../terminal"', "base"),
     ],
 )
 def test_a_wrong_definition_is_refused(text, place):
@@ -60,16 +71,56 @@ def test_the_digest_changes_with_the_definition_and_its_name():
 
 def test_what_is_asked_for_reaches_the_programs():
     text = b"""suite = "bookworm"\npackages = ["bash"]\nlocales = ["ja_JP.UTF-8"]\ncommands = ["echo 'a b' > /x"]\n"""
-    command = debian_command(images.parse_definition("tiny", text).recipe)
+    command = debian_command(images.parse_definition("tiny", text).recipe, Path("/work files.tar"))
     assert "--include=bash,locales" in command
     assert '--customize-hook=chroot "$1" localedef --no-archive -i ja_JP -f UTF-8 ja_JP.UTF-8' in command
     assert """--customize-hook=chroot "$1" sh -ec 'echo '\\''a b'\\'' > /x'""" in command
+    assert command.index("--customize-hook=tar-in '/work files.tar' /") < command.index("""--customize-hook=chroot "$1" sh -ec 'echo '\\''a b'\\'' > /x'""")
     assert command[-3:] == ["bookworm", "-", "-"]
     assert "-no-xattrs" in pack_command(Path("/x"))
 
 
+def test_files_come_from_the_definition_or_from_its_folder_and_programs_may_run(tmp_path):
+    text = b"""suite = "bookworm"
+[[files]]
+path = "/etc/motd"
+text = "\\nhello\\n"
+[[files]]
+path = "/usr/lib/x"
+from = "x.sh"
+mode = 0o755
+"""
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny" / "x.sh").write_bytes(b"\n#!/bin/sh\n")
+    with tarfile.open(fileobj=io.BytesIO(tar_of(images.parse_definition("tiny", text, tmp_path).recipe.files))) as tar:
+        found = {member.name: (member.mode, member.uid, tar.extractfile(member).read()) for member in tar}
+    assert found == {"./etc/motd": (0o644, 0, b"hello\n"), "./usr/lib/x": (0o755, 0, b"\n#!/bin/sh\n")}
+
+
+def test_the_digest_changes_with_a_file_of_the_folder_and_with_the_base(tmp_path):
+    (tmp_path / "over").mkdir()
+    digests = set()
+    for low, high in (("a", "a"), ("b", "a"), ("b", "b")):
+        (tmp_path / "under.toml").write_text(f'suite = "bookworm"\ndescription = "{low}"\n')
+        (tmp_path / "over" / "x").write_text(high)
+        digests.add(images.parse_definition("over", b'base = "under"\n[[files]]\npath = "/x"\nfrom = "x"\n', tmp_path).digest)
+    assert len(digests) == 3
+
+
+def test_a_definition_has_all_of_its_base_and_its_own_after_it(tmp_path):
+    (tmp_path / "under.toml").write_text(
+        'suite = "bookworm"\npackages = ["bash"]\nlocales = ["ja_JP.UTF-8"]\ncommands = ["one"]\nleave_out = ["/a"]\n[[files]]\npath = "/x"\ntext = "1"\n'
+    )
+    recipe = images.parse_definition(
+        "over", b'base = "under"\npackages = ["vim"]\ncommands = ["two"]\nleave_out = ["/b"]\n[[files]]\npath = "/y"\ntext = "2"\n', tmp_path
+    ).recipe
+    assert (recipe.name, recipe.suite, recipe.packages) == ("over", "bookworm", ("bash", "vim"))
+    assert (recipe.locales, recipe.commands, recipe.leave_out) == (("ja_JP.UTF-8",), ("one", "two"), ("/a", "/b"))
+    assert [path for path, _ in recipe.files] == ["/x", "/y"]
+
+
 def test_the_layout_takes_away_rights_devices_and_what_is_left_out():
-    text = b'suite = "bookworm"\nlocales = ["ja_JP.UTF-8"]\nleave_out = ["/opt"]\n[[files]]\npath = "/etc/motd"\ntext = "\\nhello\\n"\n'
+    text = b'suite = "bookworm"\nlocales = ["ja_JP.UTF-8"]\nleave_out = ["/opt"]\n'
     source = io.BytesIO()
     with tarfile.open(fileobj=source, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for path, kind, mode in (
@@ -81,7 +132,6 @@ def test_the_layout_takes_away_rights_devices_and_what_is_left_out():
             ("./srv/fifo", tarfile.FIFOTYPE, 0o660),
             ("./opt/x", tarfile.REGTYPE, 0o644),
             ("./option", tarfile.REGTYPE, 0o644),
-            ("./etc/motd", tarfile.REGTYPE, 0o644),
             ("./var/cache/apt/x", tarfile.REGTYPE, 0o644),
             ("./usr/share/locale/ja/x", tarfile.REGTYPE, 0o644),
             ("./usr/share/locale/de/x", tarfile.REGTYPE, 0o644),
@@ -97,8 +147,6 @@ def test_the_layout_takes_away_rights_devices_and_what_is_left_out():
     target.seek(0)
     with tarfile.open(fileobj=target) as tar:
         found = {member.name.removeprefix("."): member for member in tar}
-        motd = tar.extractfile("./etc/motd").read()
-    assert motd == b"hello\n"
     assert {"/usr/bin/su", "/usr/bin/ping", "/option", "/usr/share/locale/ja/x", "/data", "/etc/resolv.conf"} <= found.keys()
     assert not {"/dev/null", "/srv/disk", "/srv/fifo", "/opt/x", "/var/cache/apt/x", "/usr/share/locale/de/x"} & found.keys()
     assert all(member.mode & 0o6000 == 0 and not member.pax_headers and not member.uname for member in found.values())

@@ -1,26 +1,23 @@
 """What the image of a terminal room holds and does not hold, read from the squashfs file itself."""
 
-import re
 import subprocess
 
 import pytest
+from tests.images.squashfs import content, listing
 
 from sekisho.runtime import images
 from sekisho.runtime.image_sources import machine_sources
 
 pytestmark = pytest.mark.root
 
-_LINE = re.compile(r"(?P<kind>.)(?P<mode>\S{9}) (?P<uid>\d+)/(?P<gid>\d+) +(?P<size>\d+|\d+, *\d+) \S+ \S+ squashfs-root(?P<path>/.*?)?(?: -> (?P<to>.*))?")
-
 
 @pytest.fixture(scope="module")
 def entries(built):
-    listing = subprocess.run(["unsquashfs", "-lln", str(built.path)], capture_output=True, text=True, check=True).stdout
-    return {found["path"] or "/": found for line in listing.splitlines() if (found := _LINE.fullmatch(line))}
+    return listing(built.path)
 
 
-def content(built, path):
-    return subprocess.run(["unsquashfs", "-cat", str(built.path), path.lstrip("/")], capture_output=True, text=True, check=True).stdout
+def lines(built, path):
+    return content(built.path, path).decode().splitlines()
 
 
 def test_no_file_raises_rights(built, entries):
@@ -67,9 +64,9 @@ def test_only_the_person_owns_what_is_the_persons(entries):
 
 
 def test_the_person_is_operator_with_a_shell_and_no_password(built):
-    assert "operator:x:1000:1000::/home/operator:/bin/bash" in content(built, "/etc/passwd").splitlines()
-    assert "operator:x:1000:" in content(built, "/etc/group").splitlines()
-    assert any(line.startswith("operator:!:") for line in content(built, "/etc/shadow").splitlines())
+    assert "operator:x:1000:1000::/home/operator:/bin/bash" in lines(built, "/etc/passwd")
+    assert "operator:x:1000:" in lines(built, "/etc/group")
+    assert any(line.startswith("operator:!:") for line in lines(built, "/etc/shadow"))
 
 
 def test_japanese_and_english_locales_are_there(entries):

@@ -1,5 +1,6 @@
 """The two programs that make an image: mmdebstrap gives a fresh Debian as a tar stream, mksquashfs packs what `image_layout` lets through."""
 
+import io
 import os
 import subprocess
 import tarfile
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from sekisho.model.errors import Trouble
-from sekisho.runtime.image_layout import PERSON, PERSON_HOME, PERSON_ID, SOURCE_DATE, Entry, Layout, arrange, fixed_entries
+from sekisho.runtime.image_layout import PERSON, PERSON_HOME, PERSON_ID, SOURCE_DATE, Entry, Layout, arrange, fixed_entries, tar_member
 
 _LAST_LINES = 12
 _PATIENCE_SECONDS = 20.0
@@ -24,7 +25,7 @@ _FIXED = {"SOURCE_DATE_EPOCH": str(SOURCE_DATE), "LC_ALL": "C.UTF-8", "HOME": "/
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What a definition asks for, checked. `files` are (absolute path, text); `commands` are shell lines run as root inside, at build time only."""
+    """What a definition asks for, checked. `files`, by absolute path, lie there when `commands` run: shell lines, as root inside, at build time only."""
 
     name: str
     suite: str
@@ -32,7 +33,7 @@ class Recipe:
     locales: tuple[str, ...]
     commands: tuple[str, ...]
     leave_out: tuple[str, ...]
-    files: tuple[tuple[str, str], ...]
+    files: tuple[tuple[str, Entry], ...]
 
 
 def make_squashfs(recipe: Recipe, *, sources: str, to: Path, work: Path, lock: int, progress: Callable[[str], None]) -> tuple[str, ...]:
@@ -41,7 +42,9 @@ def make_squashfs(recipe: Recipe, *, sources: str, to: Path, work: Path, lock: i
     Raises Trouble `image-build-failed` with the last lines that the programs said."""
     environment = {name: value for name, value in os.environ.items() if name in _INHERITED} | _FIXED | {"TMPDIR": str(work)}
     said: deque[str] = deque(maxlen=_LAST_LINES)
-    debian, pack = debian_command(recipe), pack_command(to)
+    files = work / "files.tar"
+    files.write_bytes(tar_of(recipe.files))
+    debian, pack = debian_command(recipe, files), pack_command(to)
     with _running(debian, environment, lock) as bootstrap, _running(pack, environment, lock) as packing:
         listeners = [_listen(bootstrap, said, progress), _listen(packing, said, progress)]
         assert bootstrap.stdin is not None
@@ -67,8 +70,8 @@ def make_squashfs(recipe: Recipe, *, sources: str, to: Path, work: Path, lock: i
     return packages
 
 
-def debian_command(recipe: Recipe) -> list[str]:
-    """mmdebstrap(1): apt's sources on standard input, a tar on standard output."""
+def debian_command(recipe: Recipe, files: Path) -> list[str]:
+    """mmdebstrap(1): apt's sources on standard input, a tar on standard output. `files` is a tar too."""
     needed = {"locales"} if recipe.locales else set()
     hooks = [
         f"groupdel {PERSON}",  # Debian has a group of that name; the person's own takes it
@@ -77,7 +80,7 @@ def debian_command(recipe: Recipe) -> list[str]:
     ]
     return [
         "mmdebstrap", "--mode=root", "--variant=minbase", "--format=tar", f"--include={','.join(sorted({*recipe.packages, *needed}))}",
-        *(f'--customize-hook=chroot "$1" {hook}' for hook in hooks),
+        *(f'--customize-hook=chroot "$1" {hook}' for hook in hooks), f"--customize-hook=tar-in {_quoted(str(files))} /",
         *(f'--customize-hook=chroot "$1" sh -ec {_quoted(command)}' for command in recipe.commands),
         recipe.suite, "-", "-",
     ]  # fmt: skip
@@ -89,9 +92,17 @@ def pack_command(to: Path) -> list[str]:
 
 
 def layout_of(recipe: Recipe) -> Layout:
-    written = {path: Entry(text.removeprefix("\n").encode(), 0o644) for path, text in recipe.files}
     languages = {locale.partition("_")[0] for locale in recipe.locales}
-    return Layout({**fixed_entries(recipe.name), **written}, recipe.leave_out, languages)
+    return Layout(fixed_entries(recipe.name), recipe.leave_out, languages)
+
+
+def tar_of(files: tuple[tuple[str, Entry], ...]) -> bytes:
+    """The folders on the way are made by whoever unpacks it."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=tarfile.GNU_FORMAT) as tar:
+        for path, entry in files:
+            tar.addfile(tar_member(path, entry), io.BytesIO(entry.content or b""))
+    return stream.getvalue()
 
 
 def _stream(source: IO[bytes], target: IO[bytes], layout: Layout) -> tuple[str, ...]:

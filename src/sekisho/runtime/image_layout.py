@@ -77,7 +77,7 @@ def arrange(source: tarfile.TarFile, target: tarfile.TarFile, layout: Layout) ->
             packages, stream = installed_packages(content.decode()), io.BytesIO(content)
         target.addfile(_plain(member), stream)
     for path, entry in sorted(layout.entries.items()):
-        target.addfile(_member(path, entry), io.BytesIO(entry.content or b""))
+        target.addfile(tar_member(path, entry), io.BytesIO(entry.content or b""))
     return packages
 
 
@@ -106,7 +106,8 @@ def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
     return member
 
 
-def _member(path: str, entry: Entry) -> tarfile.TarInfo:
+def tar_member(path: str, entry: Entry) -> tarfile.TarInfo:
+    """What an entry is called in a tar."""
     member = tarfile.TarInfo("." + path)
     member.type = tarfile.DIRTYPE if entry.content is None else tarfile.REGTYPE
     member.size = len(entry.content or b"")

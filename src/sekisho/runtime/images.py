@@ -1,4 +1,5 @@
-"""Images: what a room runs. A definition is a short TOML file; the image is one squashfs file whose name is its SHA-256.
+"""Images: what a room runs. A definition is a short TOML file, with longer files of the image in a folder of its name beside it, and may build on another
+one; the image is one squashfs file whose name is its SHA-256.
 
 A cache folder holds `<sha256>.squashfs` files and, for each name, `<name>.json`, which says which of them is the newest. It is shared by the installations of
 a machine: building holds a lock, and the programs that build inherit it, so that what a killed build left behind is swept only when it is dead.
@@ -21,23 +22,26 @@ from typing import Any
 
 from sekisho.model.errors import Trouble
 from sekisho.runtime.image_build import Recipe, make_squashfs
+from sekisho.runtime.image_layout import Entry
 
 DEFINITIONS = Path(__file__).parent / "definitions"
 DEFAULT_CACHE = Path("/var/cache/sekisho/images")
 
-_BUILDER = 1  # raised when the same definition would give another image
+_BUILDER = 2  # raised when the same definition would give another image
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _SUITE = re.compile(r"[a-z]{2,20}")
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]{1,60}")
 _LOCALE = re.compile(r"([a-z]{2,3}_[A-Z]{2})\.UTF-8")
 _PATH = re.compile(r"(/[A-Za-z0-9][A-Za-z0-9._+@-]*)+")
-_KEYS = {"description": str, "suite": str, "packages": list, "locales": list, "commands": list, "leave_out": list, "files": list}
+_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}")
+_MODES = (0o644, 0o755)
+_KEYS = {"description": str, "base": str, "suite": str, "packages": list, "locales": list, "commands": list, "leave_out": list, "files": list}
 _WORK, _LOCK = ".build-", ".lock"
 
 
 @dataclass(frozen=True, slots=True)
 class ImageDefinition:
-    """`digest` is over the definition's bytes and the builder's own version."""
+    """`digest` is over the bytes of the definition, of its files and of its base, and the builder's own version."""
 
     name: str
     digest: str
@@ -68,29 +72,28 @@ def definition(name: str, directory: Path = DEFINITIONS) -> ImageDefinition:
     path = directory / f"{name}.toml"
     if not _NAME.fullmatch(name) or not path.is_file():
         raise Trouble("image-unknown", f"there is no definition of an image {name[:40]!r}", expected=", ".join(names(directory)) or "a definition")
-    return parse_definition(name, path.read_bytes())
+    return parse_definition(name, path.read_bytes(), directory)
 
 
-def parse_definition(name: str, text: bytes) -> ImageDefinition:
-    """The definition that a TOML text gives. Raises Trouble `image-definition-wrong` with what was found and expected."""
-    try:
-        table = tomllib.loads(text.decode())
-    except ValueError as error:
-        raise _wrong(name, "", str(error), "TOML") from error
-    for key, value in table.items():
-        if key not in _KEYS or not isinstance(value, _KEYS[key]):
-            raise _wrong(name, key, repr(value)[:60], _KEYS[key].__name__ if key in _KEYS else "one of " + ", ".join(_KEYS))
-    recipe = Recipe(
+def parse_definition(name: str, text: bytes, directory: Path = DEFINITIONS) -> ImageDefinition:
+    """The definition that a TOML text gives; its files and its base lie in `directory`.
+
+    Raises Trouble `image-definition-wrong` with what was found and expected."""
+    table = _table(name, text)
+    base = _base(name, table, directory)
+    own = Recipe(
         name=name,
-        suite=_matching(name, "suite", table.get("suite"), _SUITE),
+        suite=base.recipe.suite if base else _matching(name, "suite", table.get("suite"), _SUITE),
         packages=_texts(name, table, "packages", _PACKAGE),
         locales=_texts(name, table, "locales", _LOCALE),
         commands=_texts(name, table, "commands", re.compile(r"[^\n\0]{1,1000}")),
         leave_out=_texts(name, table, "leave_out", _PATH),
-        files=tuple(_file(name, entry) for entry in table.get("files", [])),
+        files=tuple(_file(name, entry, directory / name) for entry in table.get("files", [])),
     )
-    digest = hashlib.sha256(f"sekisho image {_BUILDER}\n{name}\n".encode() + text).hexdigest()
-    return ImageDefinition(name=name, digest=digest, description=table.get("description", ""), recipe=recipe)
+    elsewhere = [hashlib.sha256(file.content or b"").digest() for (_, file), entry in zip(own.files, table.get("files", []), strict=True) if "from" in entry]
+    elsewhere += [base.digest.encode()] if base else []
+    digest = hashlib.sha256(b"".join([f"sekisho image {_BUILDER}\n{name}\n".encode(), text, *elsewhere])).hexdigest()
+    return ImageDefinition(name=name, digest=digest, description=table.get("description", ""), recipe=_upon(base.recipe, own) if base else own)
 
 
 def build(definition: ImageDefinition, *, cache: Path, sources: str, progress: Callable[[str], None], fresh: bool = False) -> BuiltImage:
@@ -206,14 +209,64 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _table(name: str, text: bytes) -> dict[str, Any]:
+    try:
+        table = tomllib.loads(text.decode())
+    except ValueError as error:
+        raise _wrong(name, "", str(error), "TOML") from error
+    for key, value in table.items():
+        if key not in _KEYS or not isinstance(value, _KEYS[key]):
+            raise _wrong(name, key, repr(value)[:60], _KEYS[key].__name__ if key in _KEYS else "one of " + ", ".join(_KEYS))
+    return table
+
+
+def _base(name: str, table: dict[str, Any], directory: Path) -> ImageDefinition | None:
+    """One storey only: a base stands on a suite."""
+    if "base" not in table:
+        return None
+    if "suite" in table:
+        raise _wrong(name, "suite", table["suite"], "a suite or a base, for a base has a suite")
+    wanted = _matching(name, "base", table["base"], _NAME)
+    path = directory / f"{wanted}.toml"
+    if wanted == name or not path.is_file() or "base" in _table(wanted, text := path.read_bytes()):
+        raise _wrong(name, "base", wanted, "another definition, one that has no base")
+    return parse_definition(wanted, text, directory)
+
+
+def _upon(base: Recipe, own: Recipe) -> Recipe:
+    """All that the base has, then what the definition has itself."""
+    return Recipe(
+        name=own.name,
+        suite=own.suite,
+        packages=base.packages + own.packages,
+        locales=base.locales + own.locales,
+        commands=base.commands + own.commands,
+        leave_out=base.leave_out + own.leave_out,
+        files=base.files + own.files,
+    )
+
+
 def _texts(name: str, table: dict[str, Any], key: str, pattern: re.Pattern[str]) -> tuple[str, ...]:
     return tuple(_matching(name, key, item, pattern) for item in table.get(key, []))
 
 
-def _file(name: str, entry: object) -> tuple[str, str]:
-    if not isinstance(entry, dict) or entry.keys() != {"path", "text"} or not isinstance(entry["text"], str):
-        raise _wrong(name, "files", repr(entry)[:60], 'path = "/…" and text = "…"')
-    return _matching(name, "files", entry["path"], _PATH), entry["text"]
+def _file(name: str, entry: object, folder: Path) -> tuple[str, Entry]:
+    """A file of the image: its text stands in the definition or, `from`, in a file of the definition's folder."""
+    if not isinstance(entry, dict) or entry.keys() - {"mode"} not in ({"path", "text"}, {"path", "from"}) or entry.get("mode", _MODES[0]) not in _MODES:
+        raise _wrong(name, "files", repr(entry)[:60], 'path = "/…", text = "…" or from = "…", and mode = 0o755 for a program')
+    path = _matching(name, "files", entry["path"], _PATH)
+    if "text" in entry:
+        content = _matching(name, "files", entry["text"], re.compile(r"(?s).*")).removeprefix("\n").encode()
+    else:
+        content = _content(name, folder / _matching(name, "files", entry["from"], _FILE))
+    return path, Entry(content, entry.get("mode", _MODES[0]))
+
+
+def _content(name: str, path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _wrong(name, "files", str(error.strerror), f"a file {path.name} in the definition's folder") from error
 
 
 def _matching(name: str, key: str, item: object, pattern: re.Pattern[str]) -> str:
