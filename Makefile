@@ -8,7 +8,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 STATE ?= ./var/demo
-IMAGE ?= terminal
+IMAGES ?= terminal desktop
 ARGUMENTS ?=
 
 BIN := .venv/bin
@@ -76,7 +76,7 @@ install-dev: system-dev .venv/.dev $(VENDOR)
 
 .PHONY: image
 image: .venv/bin/sekisho
-	@$(BIN)/sekisho image build $(IMAGE)
+	@for image in $(IMAGES); do $(BIN)/sekisho image build $$image; done
 
 # The apt packages: looked at each time (it takes no time), installed only when one is missing.
 .PHONY: system system-dev
