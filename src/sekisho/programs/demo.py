@@ -25,8 +25,8 @@ PEOPLE = (
 _CAMPAIGN = """\
 title = "Campaign data"
 description = "Last week's campaign exports, which hold personal data. The customer system can be reached; nothing else can."
-image = "terminal"
-kind = ["terminal"]
+image = "desktop"
+kind = ["desktop", "terminal"]
 
 [access]
 people = ["group:marketing"]
@@ -47,12 +47,12 @@ to = "/data"
 crm = {{ name = "{site}", port = {port}, tls = "required" }}
 
 [limits]
-memory = "512MiB"
+memory = "2GiB"
 data = "256MiB"
-home = "64MiB"
-tmp = "128MiB"
-cpu = 1.0
-processes = 256
+home = "256MiB"
+tmp = "512MiB"
+cpu = 2.0
+processes = 512
 """
 
 _ORDERS = """\
@@ -84,7 +84,7 @@ processes = 256
 
 _RECORDS = """\
 title = "Patient records"
-description = "Entered from the security area only."
+description = "Entered from the security area only, and with a second factor."
 image = "terminal"
 kind = ["terminal"]
 
@@ -92,6 +92,7 @@ kind = ["terminal"]
 people = ["group:marketing", "group:operations"]
 places = ["security-area"]
 longest = "1h"
+second_factor = true
 
 [approval]
 by = ["group:security"]
