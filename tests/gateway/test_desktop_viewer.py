@@ -37,11 +37,10 @@ async def bridge(host: RoomsHost) -> AsyncIterator[int]:
             while typed := await reader.read(65_536):
                 await client.socket.send(typed.replace(OWN_FORMAT, wire.render_set_pixel_format()))
         finally:
+            for transport in (client.socket.transport, writer.transport):
+                transport.abort()  # nobody reads any more, so nobody would hear the answer to a goodbye
             showing.cancel()
             await asyncio.gather(showing, return_exceptions=True)
-            writer.transport.abort()
-            with contextlib.suppress(ConnectionError):
-                await writer.wait_closed()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     try:
