@@ -205,7 +205,7 @@ def test_the_stager_holds_no_right_but_to_fetch(agent: Machine, silent):
 
 @pytest.mark.parametrize("ends_by", ["order", "deadline"])
 def test_an_end_while_files_are_fetched_leaves_nothing(agent: Machine, silent, ends_by):
-    with staging(agent, silent, seconds=2.0 if ends_by == "deadline" else 120.0) as (session, stager):
+    with staging(agent, silent, seconds=5.0 if ends_by == "deadline" else 120.0) as (session, stager):
         if ends_by == "order":
             agent.end(session)
         seen = agent.wait(session, OVER)
