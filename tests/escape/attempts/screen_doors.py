@@ -116,7 +116,7 @@ def the_screens_process(display):
 @attempt
 def the_screens_files(display):
     """Its lock, its cookie, its log, its device files."""
-    places = ["/own", "/own/authority", "/tmp/.X0-lock", "/tmp/server-0.xkm", "/root/.Xauthority", "/var/log/Xorg.0.log", "/proc/1/root/own"]
+    places = ["/own", "/own/authority", "/tmp/.X0-lock", "/tmp/server-0.xkm", "/var/log/Xorg.0.log", "/proc/1/root/own"]
     return all_refused({place: (os.stat, place) for place in places}, by={errno.ENOENT, errno.EACCES})
 
 
