@@ -125,8 +125,9 @@ def test_every_script_is_executable_and_well_formed():
     assert scripts
     for script in scripts:
         assert script.stat().st_mode & 0o111, script
-        assert script.read_text().startswith("#!/usr/bin/env bash\n"), script
-        assert subprocess.run(["bash", "-n", str(script)], check=False).returncode == 0, script
+        shell = "/bin/sh" if "definitions" in script.parts else "/usr/bin/env bash"  # an image's are started with every room, and dash starts faster
+        assert script.read_text().startswith(f"#!{shell}\n"), script
+        assert subprocess.run([shell.replace(" ", "/").split("/")[-1], "-n", str(script)], check=False).returncode == 0, script
 
 
 def test_every_target_of_the_makefile_that_people_call_is_explained():
