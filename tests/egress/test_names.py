@@ -86,18 +86,22 @@ def test_a_tcp_connection_that_says_nothing_whole_is_hung_up_on(world: World):
 
 @pytest.mark.root
 def test_the_system_resolver_understands_the_answers(world: World):
-    """As a program in a room has it: glibc, with the room's resolv.conf over the machine's."""
+    """As a program in a room has it: glibc, with the room's resolv.conf over the machine's.
+
+    `ahostsv4` asks for IPv4 alone, and for addresses of a kind that the room has: glibc found none for it while 127.0.0.1 was the room's only address, and
+    Firefox, which asks like that, no site at all.
+    """
     world.serve(rule("allowed.test", 443))
     configuration = world.folder / "resolv.conf"
     configuration.write_text("nameserver 127.0.0.53\n")
     mounts = f"mount --make-rprivate / && mount --bind {configuration} /etc/resolv.conf"
-    command = f"{mounts} && getent -s dns ahosts allowed.test; getent -s dns ahosts evil.test; echo $?"
+    command = f"{mounts} && getent -s dns ahosts allowed.test; getent -s dns ahostsv4 allowed.test; getent -s dns ahosts evil.test; echo $?"
 
     def ask() -> str:
         return subprocess.run(["unshare", "--mount", "sh", "-c", command], capture_output=True, text=True, check=True, timeout=20).stdout
 
     *found, code = world.room.run(ask).split("\n")[:-1]
-    assert {line.split()[0] for line in found} == {"198.18.1.0"}
+    assert [line.split()[0] for line in found] == ["198.18.1.0"] * 6
     assert code == "2"  # no such name
 
 

@@ -23,6 +23,7 @@ from sekisho.egress.resolver import Found
 from sekisho.egress.service import Egress, Outside
 from sekisho.model.event import Event, EventKind
 from sekisho.model.messages import parse, render
+from sekisho.runtime import seal
 from sekisho.runtime.egress_orders import Drop, FromEgress, Only, RuleOrder, Serve, Served
 from sekisho.runtime.protocol import Failed, Open, Opened, OpenKind, ToOpener
 from sekisho.system import kernel, netlink
@@ -270,6 +271,7 @@ class Room:
     @classmethod
     def make(cls) -> "Room":
         namespace = Namespace(("198.18.0.0", 15))
+        namespace.run(lambda: netlink.add_address(seal.OWN_ADDRESS))
         return cls(namespace, namespace.run(cls._sockets), os.pipe())
 
     @staticmethod

@@ -19,6 +19,9 @@ from sekisho.runtime.uids import PERSON, SIZE, STAGER
 from sekisho.system import kernel, netlink
 
 SYNTHETIC_NETWORK = ("198.18.0.0", 15)  # RFC 2544's range, never on the internet; each listed name gets one of its addresses
+# One of them, outside of those that names get. Where an interface has no address but 127.0.0.1, glibc finds no IPv4 for a program that asks for IPv4 alone and
+# for what is configured (getaddrinfo(3), AI_ADDRCONFIG), as Firefox does: it would find no name at all.
+OWN_ADDRESS = "198.18.0.1"
 NAME_SERVER = "127.0.0.53"
 PROXY = ("127.0.0.1", 3128)
 _ETC_BYTES = 4 << 20
@@ -43,6 +46,7 @@ def enter_namespaces() -> None:
     kernel.forget_propagation()
     netlink.raise_loopback()
     netlink.make_local(*SYNTHETIC_NETWORK)
+    netlink.add_address(OWN_ADDRESS)
     for direction in ("rmem", "wmem"):
         Path(f"/proc/sys/net/ipv4/tcp_{direction}").write_text(_SOCKET_MEMORY, encoding="ascii")
     for limit, bounds in _LIMITS.items():

@@ -14,7 +14,7 @@ from sekisho.policy.egress import Listed, Rules, decide_name
 from sekisho.policy.verdict import Deny
 
 POOL = IPv4Network("198.18.0.0/15")  # RFC 2544; on the room's `lo` by an AnyIP route
-FIRST = POOL[256]  # 198.18.0.x stays free for listeners of ours
+FIRST = POOL[256]  # 198.18.0.x stays free for listeners of ours; 198.18.0.1 is the room's own
 _MOST = 65_536  # of all names, listed one by one or chosen by the room
 MOST_CHOSEN = 4096  # of names that the room chose under a wildcard: each lets labels of its choice reach that zone's servers
 
