@@ -51,7 +51,7 @@ docs: .venv/.dev ## write the reference pages anew from the code
 	$(PYTHON) scripts/reference.py
 
 .PHONY: bench
-bench: as-root install-dev image ## measure, print medians and write them to bench-results/
+bench: as-root system-bench install-dev image ## measure, print medians and write them to bench-results/
 	$(PYTHON) benchmarks/run.py $(ARGUMENTS)
 
 .PHONY: lock
@@ -79,11 +79,13 @@ image: .venv/bin/sekisho
 	@for image in $(IMAGES); do $(BIN)/sekisho image build $$image; done
 
 # The apt packages: looked at each time (it takes no time), installed only when one is missing.
-.PHONY: system system-dev
+.PHONY: system system-dev system-bench
 system:
 	@scripts/install-system.sh
 system-dev:
 	@scripts/install-system.sh --test
+system-bench:
+	@scripts/install-system.sh --bench
 
 .venv/.run: requirements.txt requirements-build.txt pyproject.toml | system
 	scripts/install-python.sh requirements.txt

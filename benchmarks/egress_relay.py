@@ -326,10 +326,12 @@ def main() -> None:
         port = listener.getsockname()[1]
         stack.enter_context(running(child(lambda: serve(listener))))
         ways = [Way("direct", None, None), stack.enter_context(our_egress(folder, port))]
-        if program := shutil.which("squid"):
+        program = shutil.which("squid")
+        if program:
             ways.append(stack.enter_context(squid(folder, program)))
         medians = measure(ways, port, rounds=chosen.rounds, total=chosen.megabytes << 20, seconds=chosen.seconds)
-    print(json.dumps({"command": " ".join(sys.argv), "rounds": chosen.rounds, "medians": medians}, indent=2))
+    absent = [] if program else ["squid is not installed: scripts/install-system.sh --bench"]
+    print(json.dumps({"command": " ".join(sys.argv), "rounds": chosen.rounds, "medians": medians, "absent": absent}, indent=2))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# The Debian packages that Sekisho needs to run (and, with --test, to be tested). Does nothing when all are there.
+# The Debian packages that Sekisho needs to run, with --test those it is tested with, with --bench also the peers it is measured beside.
+# Does nothing when all are there.
 set -euo pipefail
 
 packages=(ca-certificates debian-archive-keyring libseccomp2 mmdebstrap mount python3 python3-venv runc squashfs-tools
   tigervnc-standalone-server)
-if [ "${1-}" = --test ]; then
+if [ "${1-}" = --test ] || [ "${1-}" = --bench ]; then
   packages+=(chromium curl fonts-noto-cjk git openssl postgresql tigervnc-viewer util-linux)
 fi
+[ "${1-}" != --bench ] || packages+=(podman squid)
 command -v npm >/dev/null || packages+=(nodejs npm) # whoever has another node keeps it
 
 missing=()
