@@ -16,7 +16,6 @@ import random  # noqa: TID251  the same pictures every time
 import select
 import signal
 import socket
-import ssl
 import statistics
 import struct
 import subprocess
@@ -34,6 +33,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import uvloop
 
+from benchmarks.viewer import TEXT, WebSocket
 from sekisho.gateway.desktop import wire
 from sekisho.gateway.desktop.from_server import FromServer
 from sekisho.gateway.desktop.handshake import with_server
@@ -236,75 +236,27 @@ def websockify(folder: Path, server: Path) -> Iterator[Way]:
         started.wait(10)
 
 
-class Client:
+class Client(WebSocket):
     """A browser's end that does as little as it can: it counts what comes."""
 
     def __init__(self, way: Way) -> None:
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        plain = socket.create_connection(("127.0.0.1", way.port))
-        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._socket = context.wrap_socket(plain, server_hostname="rooms.localhost")
-        self._rest = b""
-        self._frame_left = 0
-        self._upgrade(way)
+        super().__init__(way.port, way.path)
         if way.tickets:
-            self.say(json.dumps({"ticket": next(way.tickets)}).encode(), opcode=1)
+            self.say(json.dumps({"ticket": next(way.tickets)}).encode(), opcode=TEXT)
         for heard, said in ((b"RFB 003.008\n", b"RFB 003.008\n"), (b"\x01\x01", b"\x01"), (bytes(4), b"\x01")):
             self._hear(heard)
             self.say(said)
         self._hear(way.title)
 
-    def close(self) -> None:
-        self._socket.close()
-
-    def say(self, content: bytes, *, opcode: int = 2) -> None:
-        self._socket.sendall(bytes((0x80 | opcode, 0x80 | len(content), 0, 0, 0, 0)) + content)  # short, under a mask of nothing
-
     def take(self, wanted: int) -> None:
         """Read until so many bytes of frames' content have come."""
         while wanted > 0:
-            wanted -= len(self._read())
+            wanted -= len(self.read())
 
     def _hear(self, ending: bytes) -> None:
         heard = b""
         while not heard.endswith(ending):
-            heard += self._read()
-
-    def _read(self) -> bytes:
-        received = self._socket.recv(1 << 18)
-        assert received, "the relay goes on"
-        received, at, found = self._rest + received, 0, []
-        while True:
-            found.append(received[at : at + self._frame_left])
-            at += len(found[-1])
-            self._frame_left -= len(found[-1])
-            if self._frame_left or not (header := header_of(received, at)):
-                self._rest = received[at:]
-                return b"".join(found)
-            at, self._frame_left = header
-
-    def _upgrade(self, way: Way) -> None:
-        head = f"GET {way.path} HTTP/1.1\r\nHost: rooms.localhost:{way.port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        self._socket.sendall(f"{head}Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode())
-        answer = b""
-        while b"\r\n\r\n" not in answer:
-            answer += self._socket.recv(1)
-        assert answer.startswith(b"HTTP/1.1 101 "), answer
-
-
-def header_of(received: bytes, at: int) -> tuple[int, int] | None:
-    """Where a frame's content begins, and how long it is."""
-    there = len(received) - at
-    if there < 2 or there < 2 + {126: 2, 127: 8}.get(received[at + 1], 0):
-        return None
-    match received[at + 1]:
-        case 126:
-            return at + 4, int.from_bytes(received[at + 2 : at + 4], "big")
-        case 127:
-            return at + 10, int.from_bytes(received[at + 2 : at + 10], "big")
-        case length:
-            return at + 2, length
+            heard += self.read()
 
 
 def cpu_seconds(process: int) -> float:

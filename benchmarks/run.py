@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 HERE = Path(__file__).parent
-BENCHMARKS = ("sessions.py", "audit_rate.py", "egress_relay.py", "bucket_staging.py", "desktop_relay.py")
+BENCHMARKS = ("sessions.py", "audit_rate.py", "egress_relay.py", "bucket_staging.py", "desktop_relay.py", "desktop.py")
 
 
 def main() -> None:
