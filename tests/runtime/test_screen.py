@@ -72,6 +72,12 @@ def test_each_capability_opens_a_connection_of_its_own_to_the_rfb_server(agent, 
         close_all((*first[1], *second[1]))
 
 
+def test_the_screen_loads_no_graphics_driver(agent, shown):
+    loaded = (Path("/proc") / str(screen_of(agent, shown)) / "maps").read_text()
+    assert "Xtigervnc" in loaded
+    assert not re.search(r"LLVM|_dri\.so|libgallium", loaded)
+
+
 def test_the_screen_has_no_capability_gains_none_and_is_filtered(agent, shown):
     status = Path(f"/proc/{screen_of(agent, shown)}/status").read_text()
     assert re.findall(r"^Cap(?:Inh|Prm|Eff|Amb):\s*(\S+)$", status, re.MULTILINE) == ["0" * 16] * 4

@@ -37,8 +37,10 @@ _PROGRAMS = ("bin/Xtigervnc", "bin/sh", "bin/xkbcomp")  # a keymap is compiled t
 _LIBRARIES = (f"lib/{platform.machine()}-linux-gnu", "lib64", "lib/ld-linux-aarch64.so.1")  # with their loader, where that lies apart
 _KEYMAPS = ("share/X11/xkb",)
 # X-Resource tells each client's process number on the machine. MIT-SHM maps files that a client keeps hold of, and cannot do what it is for between two IPC
-# namespaces: programs that believe in it fail. The others no program of a desktop asks for; a screen saver would hide what is watched.
-_WITHOUT = ("X-Resource", "MIT-SHM", "SECURITY", "MIT-SCREEN-SAVER", "DOUBLE-BUFFER", "XVideo")
+# namespaces: programs that believe in it fail. GLX loads a graphics driver with a compiler, to draw in software what programs of the room draw in software by
+# themselves (EGL): half of the time that a screen takes to start, and of its memory. The others no program of a desktop asks for; a screen saver would hide
+# what is watched.
+_WITHOUT = ("GLX", "X-Resource", "MIT-SHM", "SECURITY", "MIT-SCREEN-SAVER", "DOUBLE-BUFFER", "XVideo")
 
 
 @dataclass(frozen=True, slots=True)
