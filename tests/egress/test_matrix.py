@@ -93,7 +93,7 @@ def test_a_tunnel_carries_its_own_name_only(matrix: World, authority: bytes, ins
     else:
         (event,) = until(lambda: matrix.sink.of(EventKind.NAME_CLOSED)[closed:])
         assert (event.reason, event.details["why"], event.details["sent_bytes"]) == (outcome, "refused", 0)
-        assert [bytes(each.received) for each in seen] in ([], [b""])
+        assert not any(each.received for each in seen)  # a connection or none, also the one of the attempt before, heard late; but not a byte
 
 
 HEADS = [

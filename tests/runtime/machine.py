@@ -224,7 +224,7 @@ class Machine:
         found = [f"process {pid}" for pid in survivors(self.bases[session], self.run / "s" / session)]
         found += [f"cgroup {session}"] if session in cgroups.owners(f"sekisho-{self.instance}") else []
         found += [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if session in line]
-        found += [str(path) for path in self.run.rglob("*") if session in path.name]
+        found += [f"{folder}/{name}" for folder, folders, files in os.walk(self.run) for name in (*folders, *files) if session in name]  # it may go meanwhile
         found += [f"uid lease {owner}" for owner in uids.leased_by(f"{self.instance}/{session}")]
         shim = self.shims[session]
         found += [f"shim {shim}"] if _is_shim(shim) else []

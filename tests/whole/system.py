@@ -176,8 +176,8 @@ class Whole:
         return found
 
     def kill_one(self, name: str) -> None:
-        """kill -9 of one process."""
-        (pid,) = until(f"one {name}", lambda: self.pids(name))
+        """kill -9 of one process. A shim that was forked a moment ago still looks like its agent."""
+        (pid,) = until(f"one {name}", lambda: found if len(found := self.pids(name)) == 1 else None)
         os.kill(pid, signal.SIGKILL)
 
     def shim(self, session: str) -> int:
