@@ -27,7 +27,7 @@ from sekisho.runtime.image_layout import Entry
 DEFINITIONS = Path(__file__).parent / "definitions"
 DEFAULT_CACHE = Path("/var/cache/sekisho/images")
 
-_BUILDER = 2  # raised when the same definition would give another image
+_BUILDER = 3  # raised when the same definition would give another image
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _SUITE = re.compile(r"[a-z]{2,20}")
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]{1,60}")

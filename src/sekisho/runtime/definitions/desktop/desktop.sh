@@ -5,8 +5,9 @@
 export XDG_RUNTIME_DIR=/run/user/1000 XDG_CURRENT_DESKTOP=Sekisho XDG_SESSION_TYPE=x11
 export DBUS_SESSION_BUS_ADDRESS="unix:path=$XDG_RUNTIME_DIR/bus"
 export GTK_IM_MODULE=fcitx QT_IM_MODULE=fcitx XMODIFIERS=@im=fcitx
-export NO_AT_BRIDGE=1 GIO_USE_VFS=local GIO_USE_VOLUME_MONITOR=unix LIBGL_ALWAYS_SOFTWARE=1
+export NO_AT_BRIDGE=1 GIO_USE_VFS=local GIO_USE_VOLUME_MONITOR=unix
 export GSETTINGS_BACKEND=keyfile BROWSER=firefox-esr MOZ_REMOTE_SETTINGS_DEVTOOLS=1
+case ${TZ-}$LANG in ja_JP*) export TZ=Asia/Tokyo ;; esac # where nothing said a zone; others see UTC, and that it is UTC
 
 # The program again whenever it ends, with a pause so that one which can't start costs nothing.
 keep() {
