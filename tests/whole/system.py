@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect as connect_websocket
 
 from sekisho.audit.verify import verify_log
@@ -151,9 +152,13 @@ class Whole:
         return until(f"{session} is {states}", lambda: (state := self.state_of(client, session)) in states and state)
 
     def enter(self, client: httpx.Client, session: str) -> "Prompt":
-        answer = client.post(f"/api/sessions/{session}/enter", json={"kind": "terminal"})
+        return Prompt(self, *self.ticket(client, session, kind="terminal"))
+
+    def ticket(self, client: httpx.Client, session: str, *, kind: str) -> tuple[str, str]:
+        """What opens one WebSocket, and which."""
+        answer = client.post(f"/api/sessions/{session}/enter", json={"kind": kind})
         assert answer.status_code == 200, answer.text
-        return Prompt(self, answer.json()["websocket"], answer.json()["ticket"])
+        return answer.json()["websocket"], answer.json()["ticket"]
 
     def entries(self, auditor: httpx.Client, **filters) -> list[dict]:
         found, after = [], -1
@@ -223,18 +228,47 @@ class Whole:
 PROCESSES = ("audit", "agent", "egress", "control", "gateway", "portal")
 
 
-class Prompt:
-    """A terminal over the gateway's WebSocket, as the page and `sekisho enter` use it."""
+class Line:
+    """The WebSocket of a room, as its pages use it: a ticket first, then JSON as text beside what the room itself says."""
 
-    def __init__(self, whole: Whole, url: str, ticket: str) -> None:
+    def __init__(self, whole: Whole, url: str, ticket: str, **hello: int) -> None:
         context = ssl.create_default_context(cafile=str(whole.authority))
         host, port = re.fullmatch(r"wss://([^:/]+):(\d+)/.*", url).groups()
         plain = socket.create_connection(("127.0.0.1", int(port)))
         self._ends = contextlib.ExitStack()
         self._socket = self._ends.enter_context(connect_websocket(url, sock=plain, ssl=context, server_hostname=host, compression=None))
-        self._socket.send(json.dumps({"ticket": ticket, "columns": 120, "rows": 40}))
+        self._socket.send(json.dumps({"ticket": ticket, **hello}))
         self.said: dict = json.loads(self._socket.recv(timeout=PATIENCE_SECONDS))
         self.ended: dict | None = None
+
+    def hear(self, said: dict) -> None:
+        if "ended" in said:
+            self.ended = said["ended"]
+
+    def wait_end(self, seconds: float = PATIENCE_SECONDS) -> dict:
+        """Read until the gateway says why it ends, or closes."""
+        with contextlib.suppress(ConnectionClosed):
+            end = time.monotonic() + seconds
+            while True:
+                message = self._socket.recv(timeout=max(0.01, end - time.monotonic()))
+                if isinstance(message, str):
+                    self.hear(json.loads(message))
+        return self.ended or {}
+
+    def leave(self) -> None:
+        self._socket.send(json.dumps({"leave": True}))
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):  # the plain connection first: the library's reader would wait for ever if both sides say goodbye at once
+            socket.socket.shutdown(self._socket.socket, socket.SHUT_RDWR)
+        self._ends.close()
+
+
+class Prompt(Line):
+    """A terminal over the gateway's WebSocket, as the page and `sekisho enter` use it."""
+
+    def __init__(self, whole: Whole, url: str, ticket: str) -> None:
+        super().__init__(whole, url, ticket, columns=120, rows=40)
         self._seen = b""
 
     def type(self, keys: str) -> None:
@@ -257,30 +291,6 @@ class Prompt:
             else:
                 self.hear(json.loads(message))
         return self._seen.decode(errors="replace")
-
-    def hear(self, said: dict) -> None:
-        if "ended" in said:
-            self.ended = said["ended"]
-
-    def wait_end(self, seconds: float = PATIENCE_SECONDS) -> dict:
-        """Read until the gateway says why it ends, or closes."""
-        from websockets.exceptions import ConnectionClosed
-
-        with contextlib.suppress(ConnectionClosed):
-            end = time.monotonic() + seconds
-            while True:
-                message = self._socket.recv(timeout=max(0.01, end - time.monotonic()))
-                if isinstance(message, str):
-                    self.hear(json.loads(message))
-        return self.ended or {}
-
-    def leave(self) -> None:
-        self._socket.send(json.dumps({"leave": True}))
-
-    def close(self) -> None:
-        with contextlib.suppress(OSError):  # the plain connection first: the library's reader would wait for ever if both sides say goodbye at once
-            socket.socket.shutdown(self._socket.socket, socket.SHUT_RDWR)
-        self._ends.close()
 
 
 @contextlib.contextmanager

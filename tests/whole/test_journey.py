@@ -3,27 +3,16 @@ order; each step is what a person does and sees."""
 
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
+from tests.whole.browsers import PATIENCE_MILLISECONDS, approve, ask, asked, chromium, signed_in
 from tests.whole.system import PASSWORD, SOURCE, Whole, until, whole
 
 pytestmark = [pytest.mark.root, pytest.mark.browser]
-
-CHROMIUM = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-PATIENCE_MILLISECONDS = 30_000
 
 
 @pytest.fixture(scope="module")
@@ -35,37 +24,8 @@ def system(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=CHROMIUM)
+    with chromium() as launched:
         yield launched
-        launched.close()
-
-
-def signed_in(system: Whole, browser, name: str, locale: str) -> Page:
-    """A browser of one's own, signed in by link, with a password set."""
-    context = browser.new_context(ignore_https_errors=True, viewport={"width": 1280, "height": 800}, locale=locale)
-    context.set_default_timeout(PATIENCE_MILLISECONDS)
-    page = context.new_page()
-    page.faults = []
-    page.on("pageerror", lambda error: page.faults.append(str(error)))
-    page.on("console", lambda message: page.faults.append(message.text) if message.type == "error" and "Content Security Policy" in message.text else None)
-    page.goto(system.links.pop(name))
-    page.locator("main button").click()
-    page.fill("#new", PASSWORD)
-    page.fill("#again", PASSWORD)
-    page.locator("main form:has(#new) button").click()
-    page.wait_for_url("**/account?done=*")
-    return page
-
-
-def ask(page: Page, system: Whole, *, reason: str, ticket: str, duration: str = "1h") -> None:
-    page.goto(f"{system.origin}/rooms/campaign")
-    page.eval_on_selector("#reason", "field => field.form.noValidate = true")  # the server's answer is what is asked about
-    page.fill("#reason", reason)
-    page.fill("#ticket", ticket)
-    page.fill("#duration", duration)
-    page.locator("main form:has(#reason) button").click()
-    page.wait_for_load_state()
 
 
 def screen(page: Page) -> str:
@@ -116,16 +76,13 @@ def test_the_whole_way(system: Whole, browser):
     expect(operator.locator("#ticket")).to_have_value("MKT-42")
 
     ask(operator, system, reason="秋のキャンペーンの宛先を CRM に登録する", ticket="MKT-42")
-    request = re.search(r"r-[a-z2-7]{10}", operator.content())[0]
+    request = asked(operator)
     session = "s-" + request[2:]
 
     # nobody approves their own; the approver sees it and says yes
     operator.goto(f"{system.origin}/requests/{request}")
     assert operator.locator("form[action$='/approve']").count() == 0
-    approver.goto(system.origin + "/decisions")
-    expect(approver.locator("main")).to_contain_text("秋のキャンペーンの宛先を CRM に登録する")
-    approver.locator(f"form[action='/requests/{request}/approve'] button.first").click()
-    approver.wait_for_load_state()
+    approve(approver, system, request, reason="秋のキャンペーンの宛先を CRM に登録する")
 
     # the operator's page follows by itself; they enter
     operator.goto(system.origin + "/")
