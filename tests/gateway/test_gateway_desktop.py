@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import secrets
 import struct
 from datetime import UTC, datetime
 from pathlib import Path
@@ -150,6 +151,38 @@ def test_pastes_are_decided_one_at_a_time_while_keys_go_on(tmp_path: Path) -> No
             assert b"\x04\x00\x00\x00\x00\x00\x00\x62" in server.told
 
     with_rooms_host(tmp_path, story)
+
+
+def test_a_server_that_asks_thousands_of_times_in_one_breath_is_answered_a_few_times_and_shown_in_a_few_frames(tmp_path: Path) -> None:
+    """A screen in a room's hands made the gateway hold a gigabyte of one paste, and stand still for a minute, by 256 KiB of questions."""
+
+    async def story(host: RoomsHost) -> None:
+        async with fake_server(host) as server:
+            browser = await Browser.enter(host)
+            await server.say(extended(0x1F000001))
+            await browser.paste(1, secrets.token_hex(24_000))
+            await browser.client.hears("pasted")
+            before = browser.client.frames
+            await server.say((extended(1 << 25 | 1) + b"\x02") * 8_000)
+            await until(lambda: browser.shown == b"\x02" * 8_000, "every bell")
+            provided = struct.pack(">I", 1 << 28 | 1)
+            await until(lambda: provided in server.told, "an answer")
+            assert await settled(lambda: server.told.count(provided)) < 20
+            assert browser.client.frames - before < 100
+
+    with_rooms_host(tmp_path, story)
+
+
+def test_whatever_goes_wrong_with_a_server_its_stream_is_not_read_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(host: RoomsHost) -> None:
+        async with fake_server(host) as server:
+            browser = await Browser.enter(host)
+            monkeypatch.setattr("sekisho.gateway.desktop.from_server.FromServer._message", lambda *_: 1 // 0)
+            await server.say(b"\x02")
+            assert await browser.client.hears("ended") == {"reason": "room-stopped"}
+            await browser.is_shut()
+
+    with_rooms_host(tmp_path, story, timings=QUICK)
 
 
 def test_nothing_that_a_program_copies_reaches_the_browser(tmp_path: Path) -> None:

@@ -22,10 +22,12 @@ class ClipboardPeer:
     def __init__(self) -> None:
         self._is_understood = False  # the server knows the extension
         self._text: str | None = None
+        self._given = b""  # the text as it is handed over, made once: a server may ask thousands of times in one breath
 
     def paste(self, text: str) -> bytes:
         """What to say to the server so that its programs can paste a text that was allowed."""
         self._text = text
+        self._given = b""
         return self._notify() if self._is_understood else b""
 
     def hear(self, flags: int) -> bytes:
@@ -35,7 +37,8 @@ class ClipboardPeer:
             answer = _render(_CAPS | _REQUEST | _PEEK | _NOTIFY | _PROVIDE | _TEXT, struct.pack(">I", 0))
             return answer + self._notify() if self._text is not None else answer
         if flags & _REQUEST and flags & _TEXT and self._text is not None:
-            return _render(_PROVIDE | _TEXT, _packed(self._text))
+            self._given = self._given or _render(_PROVIDE | _TEXT, _packed(self._text))
+            return self._given
         if flags & _PEEK:
             return self._notify()
         return b""
