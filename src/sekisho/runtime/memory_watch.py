@@ -37,6 +37,15 @@ class MemoryWatch:
         self._before, self._looked_at = (memory if memory.is_at_the_limit else None), now
         thrashes = before is not None and is_thrashing(before, memory)
         if thrashes and self._thrashed and (largest := processes.largest(self._group.processes())) is not None:
-            with suppress(ProcessLookupError):
-                os.kill(largest, signal.SIGKILL)
+            self._kill(largest)
         self._thrashed = thrashes
+
+    def _kill(self, pid: int) -> None:
+        """Held first, then looked for once more: its number may have become another's meanwhile, anybody's on the machine."""
+        with suppress(ProcessLookupError):
+            held = os.pidfd_open(pid)
+            try:
+                if pid in self._group.processes():
+                    signal.pidfd_send_signal(held, signal.SIGKILL)
+            finally:
+                os.close(held)
