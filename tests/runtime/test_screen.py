@@ -220,5 +220,20 @@ def test_a_screen_that_does_not_answer_stops_nobody(agent):
     assert agent.leftovers(session) == []
 
 
+def test_a_link_in_the_place_of_its_socket_leads_nowhere(agent):
+    """Whoever takes a screen over owns that folder: a link there would connect the shim, which is root, to whatever of the machine listens."""
+    session = agent.ready(kinds=("desktop",), limits=LIMITS)
+    own = Path(f"/proc/{screen_of(agent, session)}/root/own")
+    (own / "rfb").rename(own / "elsewhere")
+    (own / "rfb").symlink_to(agent.run / "s" / session / "screen" / "own" / "elsewhere")  # as the shim sees it
+    assert isinstance(look(agent, session), Failed)
+    (own / "rfb").unlink()
+    (own / "elsewhere").rename(own / "rfb")
+    _, descriptors = look(agent, session)
+    assert greeting(descriptors[0]) == b"RFB 003.008\n"
+    close_all(descriptors)
+    assert agent.end(session).certificate.clean
+
+
 def test_an_authority_entry_is_as_xau_writes_it():
     assert screen.render_authority(b"\x01" * 16) == b"\xff\xff\0\0\0\0\0\x12MIT-MAGIC-COOKIE-1\0\x10" + b"\x01" * 16

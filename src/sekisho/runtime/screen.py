@@ -88,11 +88,16 @@ def start(paths: SessionPaths, group: Cgroup, *, uid_base: int, filter_program: 
 
 
 def connect(paths: SessionPaths) -> socket.socket | None:
-    """A connection of its own to the RFB server; None if it takes none now. Never waits: whoever stopped the screen must not stop the shim."""
+    """A connection of its own to the RFB server; None if it takes none now. Never waits: whoever stopped the screen must not stop the shim. Never through a
+    link: whoever took the screen over could lay one there, to any socket of the machine's, and would be connected to it as root."""
     end = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     end.setblocking(False)
     try:
-        end.connect(str(paths.folder / "screen" / "own" / "rfb"))
+        place = os.open(paths.folder / "screen" / "own" / "rfb", os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            end.connect(f"/proc/self/fd/{place}")
+        finally:
+            os.close(place)
     except OSError:
         end.close()
         return None
