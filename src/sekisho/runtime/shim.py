@@ -34,6 +34,7 @@ from sekisho.system.packets import Channel, ChannelClosed, Listener
 
 _LOOK_SECONDS = 5.0  # at the latest: the wall clock may have been set
 _STAGED_EVERY_SECONDS = 0.2
+_MAKING_SECONDS = 60.0  # for room and screen, however long its files take: what does not come by then will not come
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class Shim:
         self._master: int | None = None
         self._screen_serves = Kind.DESKTOP not in facts.spec.kinds  # until there is one to wait for
         self._boot_deadline = facts.boot_deadline
-        self._renewed_at = facts.clock.boottime()
+        self._renewed_at = self._born_at = facts.clock.boottime()
         self._making: subprocess.Popen[bytes] | None = None
         self._held = False
         self._staged = True  # until there is something to stage
@@ -295,8 +296,15 @@ class Shim:
     def _look_at_clocks(self) -> None:
         if self._seconds_left() <= 0:
             self._end(EndReason.TIME_OVER, "")
+        elif (missing := self._missing()) and self._facts.clock.boottime() - self._born_at > _MAKING_SECONDS:
+            self._end(EndReason.OPEN_FAILED, f"the {missing} did not start within {_MAKING_SECONDS:.0f} s")
         else:
             self._set_frozen()
+
+    def _missing(self) -> str:
+        if self._master is None:
+            return "room"
+        return "" if self._screen_serves else "screen"
 
     def _set_frozen(self) -> None:
         lost = lease.must_freeze(renewed_at=self._renewed_at, now=self._facts.clock.boottime())
