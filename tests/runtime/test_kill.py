@@ -1,7 +1,10 @@
 """kill -9 of agent, shim and screen at each step of a session's life: what comes back converges, nothing outlives its deadline, no event is lost or doubled."""
 
 import contextlib
+import hashlib
 import os
+import secrets
+import select
 import signal
 import time
 from collections import Counter
@@ -13,8 +16,9 @@ from tests.runtime.machine import MIB, OVER, Machine, folder_source, machine, un
 from sekisho.model import messages
 from sekisho.model.session import EndReason
 from sekisho.runtime import uids
-from sekisho.runtime.protocol import Create, End, RuntimeState
+from sekisho.runtime.protocol import Create, End, Failed, FromOpener, Open, OpenKind, Register, RuntimeState
 from sekisho.runtime.undo import survivors
+from sekisho.system.packets import connect
 
 pytestmark = pytest.mark.root
 
@@ -219,3 +223,19 @@ def test_kills_at_any_moment_leave_nothing(agent: Machine, source, round_number)
         agent.end(session)
     assert agent.leftovers(session) == []
     assert_told_once(agent, session)
+
+
+def test_whoever_waits_for_a_shim_that_is_killed_is_told_at_once(agent: Machine):
+    session = agent.ready()
+    os.kill(agent.shims[session], signal.SIGSTOP)
+    opener = connect(agent.run / "open.sock")
+    secret = secrets.token_bytes(32)
+    agent.ask(Register(0, hashlib.sha256(secret).hexdigest(), session, OpenKind.TERMINAL, "hanako", time.time() + 20))
+    opener.send(messages.render(Open(7, secret.hex())))
+    assert not select.select([opener], [], [], 0.3)[0], "the shim stands still"
+    kill(agent.shims[session])
+    assert select.select([opener], [], [], 5)[0], "nobody answers"
+    packet, _ = opener.receive()
+    assert messages.parse(packet, FromOpener) == Failed(7, "not-ready", "the session is over")
+    opener.close()
+    assert agent.wait(session, {RuntimeState.DESTROYED}).certificate.clean

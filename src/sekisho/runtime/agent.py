@@ -38,6 +38,7 @@ from sekisho.runtime.protocol import (
     OpenKind,
     Register,
     Renew,
+    RuntimeState,
     Sessions,
     SessionSeen,
     Thaw,
@@ -266,8 +267,8 @@ class Agent:
             return
         self._number += 1
         self._opening[self._number] = (channel, order, registered.kind, registered.session)
-        if not self._is_told(registered.session, Want(self._number, registered.kind)):
-            del self._opening[self._number]
+        is_told = self._is_told(registered.session, Want(self._number, registered.kind))
+        if not is_told and self._opening.pop(self._number, None) is not None:  # else it was found to be over, and so answered, just now
             channel.send(messages.render(Failed(order.number, "not-ready", "the session is over or its shim is away")))
 
     def _is_told(self, session: str, want: Want) -> bool:
@@ -298,7 +299,17 @@ class Agent:
 
     def _changed(self, seen: SessionSeen) -> None:
         self._shipper.kick()
+        if seen.state in {RuntimeState.DESTROYED, RuntimeState.FAILED}:
+            self._turn_away(seen.session)
         self._say(Changed(seen))
+
+    def _turn_away(self, session: str) -> None:
+        """Whoever still waits for descriptors of a session that is over: its shim will give none."""
+        for number, (channel, order, _, wanted) in list(self._opening.items()):
+            if wanted == session:
+                del self._opening[number]
+                with suppress(ChannelClosed):  # its own end-of-file follows
+                    channel.send(messages.render(Failed(order.number, "not-ready", "the session is over")))
 
 
 def _close(descriptors: tuple[int, ...]) -> None:
