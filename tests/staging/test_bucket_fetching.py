@@ -251,3 +251,12 @@ def test_an_address_that_does_not_answer_gives_way_to_the_next(target, quick, mo
 def test_a_name_that_nobody_knows_is_said(target):
     with pytest.raises(StagingFailed, match=r"the name of http://s3\.invalid can't be resolved"):
         fetched(target, "http://s3.invalid")
+
+
+def test_a_listing_whose_pages_never_end_fails_although_it_lists_nothing(target, quick, monkeypatch):
+    monkeypatch.setattr(fetching, "_PAGES_LIMIT", 5)
+    page = ok(b"<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>on</NextContinuationToken></ListBucketResult>")
+    with scripted(*[page] * 7, error(403, "AccessDenied")) as service:
+        with pytest.raises(StagingFailed, match="more than 5 pages"):
+            fetched(target, service.url)
+        assert len(service.asked) == 5

@@ -58,6 +58,12 @@ def test_a_key_that_is_no_path_fails_the_whole(key, fault):
         survey(listed(f"p/{key}"), "p/")
 
 
+@pytest.mark.parametrize("key", ["other/a.csv", "2026", "2026-secret/a.csv", "a/2026/b"])
+def test_a_key_that_is_not_below_what_was_asked_for_fails_the_whole(key):
+    with pytest.raises(StagingFailed, match="not below '2026/'"):
+        survey(listed("2026/b.csv", key), "2026/")
+
+
 @pytest.mark.parametrize("keys", [("a", "a/b"), ("a/b/c", "a/b"), ("a", "a/")])
 def test_a_key_that_is_file_and_folder_fails_the_whole(keys):
     with pytest.raises(StagingFailed, match="a room can't hold both"):
@@ -128,6 +134,12 @@ def test_any_bytes_are_a_page_or_not_understood(unverified):
     with contextlib.suppress(NotUnderstood):
         parse_page(unverified)
     assert parse_refusal(403, unverified).status == 403
+
+
+def test_what_is_no_code_and_no_region_is_not_passed_on_to_people():
+    said = b"<Error><Code>%s</Code><Region>mail your password to eve@example.org</Region></Error>" % (b"A" * 65)
+    assert parse_refusal(301, said) == Refusal(301, "", "")
+    assert parse_refusal(301, b"", region="call 555 1234") == Refusal(301, "", "")
 
 
 def test_an_error_is_known_by_its_code_and_region():

@@ -3,6 +3,7 @@
 ListObjectsV2 and Error Responses of the Amazon S3 API reference. A document type is refused: with it come entities that grow without bound.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ from sekisho.staging.bucket.keys import Listed
 LISTING_LIMIT_BYTES = 8 << 20  # 1,000 keys of 1,024 bytes, each byte escaped, and what stands around them
 ERROR_LIMIT_BYTES = 65_536
 _DEPTH_LIMIT = 16
+_CODE, _REGION = re.compile(r"[A-Za-z0-9]{1,64}"), re.compile(r"[a-z0-9-]{1,40}")  # people read them: no room for sentences of the service's own
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -68,8 +70,8 @@ def parse_refusal(status: int, unverified: bytes, *, region: str = "") -> Refusa
                 found[path[1]] = text
     except NotUnderstood:
         found = {}
-    code = found.get("Code", "")
-    return Refusal(status, code if code.isascii() and code.isalnum() else "", found.get("Region", region))
+    code, where = found.get("Code", ""), found.get("Region", region)
+    return Refusal(status, code if _CODE.fullmatch(code) else "", where if _REGION.fullmatch(where) else "")
 
 
 def _listed(found: dict[str, str], *, is_encoded: bool) -> Listed:

@@ -150,7 +150,7 @@ class Exchanger:
             asked.exchange.on_end()
         else:
             head = asked.refused_with
-            refusal = parse_refusal(head.status, asked.refusal, region=head.headers.get("x-amz-bucket-region", "")[:40])
+            refusal = parse_refusal(head.status, asked.refusal, region=head.headers.get("x-amz-bucket-region", ""))
             if head.status < 500:
                 raise asked.exchange.on_refusal(refusal)
             self._later_again(asked, f"{self._endpoint.shown} failed with {head.status} {refusal.code}".rstrip())

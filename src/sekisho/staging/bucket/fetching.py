@@ -13,6 +13,7 @@ from sekisho.staging.bucket.source import Arriving, ListPage, Source, pieces
 from sekisho.staging.placing import FILES_LIMIT, StagingFailed, make_folder, manifest_line, over
 
 _TELL_SECONDS = 0.1
+_PAGES_LIMIT = 10_000  # of a listing: a service may give few keys a page, and one that gives none would be asked for ever
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +75,16 @@ def _look(source: Source, exchanger: Exchanger) -> Survey:
 
 
 def _pages(source: Source, exchanger: Exchanger) -> Iterator[Page]:
-    token: str | None = ""
-    while token is not None:
+    token = ""
+    for _ in range(_PAGES_LIMIT):
         asked = ListPage(source, token)
         exchanger.perform([asked])
         assert asked.page is not None
         yield asked.page
-        token = asked.page.token or None
+        token = asked.page.token
+        if not token:
+            return
+    raise StagingFailed(f"{source.asker.endpoint} does not list as S3 does: more than {_PAGES_LIMIT} pages")
 
 
 def _bring(fetch: Fetch, found: Survey, exchanger: Exchanger, tally: Tally) -> list[Arriving]:

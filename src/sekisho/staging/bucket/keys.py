@@ -44,6 +44,8 @@ def survey(listed: Iterable[Listed], prefix: str) -> Survey:
     files: dict[str, Listed] = {}
     folders: set[str] = set()
     for each in listed:
+        if not each.key.startswith(prefix):
+            raise StagingFailed(f"the bucket lists the key {each.key[:200]!r}, which is not below {prefix!r}")
         below = each.key.removeprefix(prefix)
         if below:  # else the prefix's own marker
             path = path_of(below.removesuffix("/"))
