@@ -233,6 +233,9 @@ class Line:
 
     def __init__(self, whole: Whole, url: str, ticket: str, **hello: int) -> None:
         context = ssl.create_default_context(cafile=str(whole.authority))
+        # This client reads in a thread of its own, and before Python 3.13 two threads of one TLS connection are not kept apart: with the session tickets of
+        # TLS 1.3, which it reads while it asks to come in, one connection in some thousands stood still for ever.
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
         host, port = re.fullmatch(r"wss://([^:/]+):(\d+)/.*", url).groups()
         plain = socket.create_connection(("127.0.0.1", int(port)))
         self._ends = contextlib.ExitStack()
