@@ -23,12 +23,12 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).parents[1] / "src"), str(Path(__file__).parents[1])]
 
 from benchmarks import podman_peer
-from benchmarks.sessions import milliseconds, private, stamp
+from benchmarks.sessions import milliseconds, private, proportional, stamp, write_room
 from benchmarks.viewer import TEXT, Plain, Update, Viewer, WebSocket, painted_at
 from sekisho.runtime import cgroups
 from sekisho.runtime.images import DEFAULT_CACHE, installed
 from sekisho.system.clock import SystemClock
-from tests.whole.system import PROCESSES, Prompt, Whole, until, whole
+from tests.whole.system import PROCESSES, Whole, until, whole
 
 PAINTED_SHARE = 0.98
 QUIET_SECONDS = 3.0  # with nothing drawn for so long, a desktop is as it stays
@@ -69,9 +69,8 @@ class Bench:
         request = asked.json()["id"]
         session = "s-" + request[2:]
         clicked_at, begun = SystemClock().now().timestamp(), time.perf_counter()
-        self.approver.post(f"/api/requests/{request}/approve", json={"note": ""})
-        while self.system.state_of(self.operator, session) != "ready":
-            time.sleep(0.01)
+        assert self.approver.post(f"/api/requests/{request}/approve", json={"note": ""}).status_code == 200, "it is approved"
+        assert self.system.wait_state(self.operator, session, "ready", "failed") == "ready", "the room opens"
         viewer = self.enter(session)
         updates = [viewer.update()]
         frame = updates[0].at - begun
@@ -81,9 +80,9 @@ class Bench:
         return Desktop(session, viewer, updates, frame, painted, clicked_at)
 
     def enter(self, session: str) -> Viewer:
-        answer = self.operator.post(f"/api/sessions/{session}/enter", json={"kind": "desktop"}).json()
+        _, ticket = self.system.ticket(self.operator, session, kind="desktop")
         line = WebSocket(self.system.port + 1, "/desktop/ws")
-        line.say(json.dumps({"ticket": answer["ticket"]}).encode(), opcode=TEXT)
+        line.say(json.dumps({"ticket": ticket}).encode(), opcode=TEXT)
         return Viewer(line).greet()
 
     def end(self, desktop: Desktop) -> tuple[float, float]:
@@ -111,8 +110,7 @@ class Bench:
     def keys(self, count: int) -> dict[str, object]:
         """From a key to the next picture, in a terminal that fills the screen and echoes; through everything, and straight to its Xvnc, in turns."""
         desktop = self.open()
-        answer = self.operator.post(f"/api/sessions/{desktop.session}/enter", json={"kind": "terminal"}).json()
-        prompt = Prompt(self.system, answer["websocket"], answer["ticket"])
+        prompt = self.system.enter(self.operator, desktop.session)
         prompt.run(TERMINAL)
         assert sum(each.pixel_count for each in desktop.viewer.updates(quiet_seconds=QUIET_SECONDS)), "a terminal came"
         straight = Viewer(Plain(self.screen_path(desktop.session))).greet()
@@ -139,13 +137,14 @@ class Bench:
 
     def idle_cost(self, count: int) -> dict[str, object]:
         """Private memory of one desktop that somebody looks at and nobody uses: its own processes by group, and what the shared ones grew by."""
-        before = self.shared()
+        before, before_all = self.shared(), self.together([])
         desktops = [self.open(self.another_room(number)) for number in range(count)]
         after = self.shared()
         groups = [self.groups(desktop.session) for desktop in desktops]
         programs = sorted({name for group in groups for name in group})
         own = {name: round(statistics.median(group.get(name, 0) for group in groups)) for name in programs}
         shares = {name: round((after[name] - before[name]) / count) for name in PROCESSES}
+        together = (self.together(desktops) - before_all) / count
         charged = [self.charged(desktop.session) for desktop in desktops]
         for desktop in desktops:
             self.end(desktop)
@@ -153,17 +152,24 @@ class Bench:
             "desktops": count,
             "private_kib": own,
             "shares_of_shared_processes_kib": shares,
-            "ours_beside_screen_and_room_kib": own["shim"] + own["room: tini"] + sum(shares.values()),
-            "all_kib": sum(own.values()) + sum(shares.values()),
+            "all_private_kib": sum(own.values()),
+            "everything_together_proportional_kib": round(together),
             "cgroup_kib": round(statistics.median(charged)),
         }
+
+    def together(self, desktops: list[Desktop]) -> int:
+        """KiB of the whole installation and its sessions: proportional, since a shim shares most of its memory with the agent that it was forked from."""
+        pids = {pid for name in PROCESSES for pid in self.system.pids(name)}
+        for desktop in desktops:
+            pids |= {self.system.shim(desktop.session), *cgroups.cgroup(self.path(desktop.session)).processes()}
+        return sum(map(proportional, pids))
 
     def shared(self) -> dict[str, int]:
         return {name: sum(private(pid) for pid in self.system.pids(name)) for name in PROCESSES}
 
     def groups(self, session: str) -> dict[str, int]:
         """KiB by what a process belongs to; the room's by program."""
-        path = f"/sekisho-{self.system.installation.short}/{session}"
+        path = self.path(session)
         found = {"shim": private(self.system.shim(session)), "screen": sum(map(private, cgroups.cgroup(f"{path}/screen").processes()))}
         for pid in cgroups.cgroup(f"{path}/room").processes():
             with contextlib.suppress(OSError):  # it ended just now
@@ -172,16 +178,16 @@ class Bench:
         return found
 
     def charged(self, session: str) -> float:
-        return cgroups.cgroup(f"/sekisho-{self.system.installation.short}/{session}").memory().used_bytes / 1024
+        return cgroups.cgroup(self.path(session)).memory().used_bytes / 1024
+
+    def path(self, session: str) -> str:
+        """Of its cgroup."""
+        return f"/sekisho-{self.system.installation.short}/{session}"
 
     def another_room(self, number: int) -> str:
         """A person has one session of a room, so idle ones need rooms of their own."""
-        rooms = self.system.state / "rooms"
-        content = (rooms / "campaign.toml").read_text()
-        (rooms / f"campaign-{number}.toml").write_text(content)
-        (rooms / f"campaign-{number}.toml").chmod(0o640)
-        shutil.chown(rooms / f"campaign-{number}.toml", group=self.system.installation.store_group)
-        return f"campaign-{number}"
+        write_room(self.system, name := f"campaign-{number}", (self.system.state / "rooms" / "campaign.toml").read_text())
+        return name
 
 
 def settle(viewers: Iterator[Viewer]) -> None:

@@ -21,7 +21,7 @@ from sekisho.gateway.desktop import wire
 PATIENCE_SECONDS = 60.0
 BYTES_A_PIXEL = 4
 _READ_BYTES = 1 << 20
-TEXT, _BINARY, _CLOSE = 1, 2, 8  # opcodes, RFC 6455 §5.2
+TEXT, _BINARY, _CLOSE, _PING, _PONG = 1, 2, 8, 9, 10  # opcodes, RFC 6455 §5.2
 
 _TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # made once, as a browser has it, and without the machine's authorities
 _TLS.check_hostname, _TLS.verify_mode = False, ssl.CERT_NONE
@@ -63,17 +63,18 @@ class Plain:
 
 
 class WebSocket:
-    """TLS and RFC 6455 as a client, on a port of this machine. What it reads is the content of binary frames, one after the other; `texts` that of others."""
+    """TLS and RFC 6455 as a client, on a port of this machine. What it reads is the content of binary frames, one after the other. Pings are answered."""
 
     def __init__(self, port: int, path: str) -> None:
         plain = socket.create_connection(("127.0.0.1", port))
         plain.settimeout(PATIENCE_SECONDS)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket = _TLS.wrap_socket(plain, server_hostname="rooms.localhost")
-        self.texts = b""
+        self._content = b""  # that nobody has read yet
         self._rest = b""
         self._frame_left = 0
         self._opcode = 0
+        self._other = b""  # the content of a frame that is not binary
         self._upgrade(port, path)
 
     def say(self, content: bytes, *, opcode: int = _BINARY) -> None:
@@ -81,14 +82,21 @@ class WebSocket:
         self._socket.sendall(bytes((0x80 | opcode,)) + length + bytes(4) + content)  # under a mask of nothing
 
     def read(self) -> bytes:
-        while True:
-            received = self._socket.recv(_READ_BYTES)
-            assert received, "the relay goes on"
-            if content := self._content(self._rest + received):
-                return content
+        assert self.is_readable(PATIENCE_SECONDS), "the relay goes on"
+        content, self._content = self._content, b""
+        return content
 
     def is_readable(self, seconds: float) -> bool:
-        return bool(self._socket.pending() or select.select([self._socket], [], [], seconds)[0])
+        """A ping is answered, and is nothing to read."""
+        end = time.perf_counter() + seconds
+        while not self._content:
+            left = max(0.0, end - time.perf_counter())
+            if not self._socket.pending() and not select.select([self._socket], [], [], left)[0]:
+                return False
+            received = self._socket.recv(_READ_BYTES)
+            assert received, "the relay goes on"
+            self._content = self._unframed(self._rest + received)
+        return True
 
     def close(self) -> None:
         self._socket.close()
@@ -97,9 +105,9 @@ class WebSocket:
         """Until the other side says that it closes."""
         with suppress(ConnectionError, ssl.SSLError):
             while self._opcode != _CLOSE and (received := self._socket.recv(_READ_BYTES)):
-                self._content(self._rest + received)
+                self._unframed(self._rest + received)
 
-    def _content(self, received: bytes) -> bytes:
+    def _unframed(self, received: bytes) -> bytes:
         at, found = 0, []
         while True:
             part = received[at : at + self._frame_left]
@@ -108,12 +116,20 @@ class WebSocket:
             if self._opcode == _BINARY:
                 found.append(part)
             else:
-                self.texts += part
-            if self._frame_left or not (header := header_of(received, at)):
+                self._other += part
+            if self._frame_left or not (header := self._next_frame(received, at)):
                 self._rest = received[at:]
                 return b"".join(found)
-            self._opcode = received[at] & 0xF
             at, self._frame_left = header
+
+    def _next_frame(self, received: bytes, at: int) -> tuple[int, int] | None:
+        """The last one is whole: answer it if it was a ping, and learn what comes."""
+        if self._opcode == _PING:
+            self.say(self._other, opcode=_PONG)
+            self._opcode = 0
+        if header := header_of(received, at):
+            self._opcode, self._other = received[at] & 0xF, b""
+        return header
 
     def _upgrade(self, port: int, path: str) -> None:
         head = f"GET {path} HTTP/1.1\r\nHost: rooms.localhost:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -198,7 +214,9 @@ class Viewer:
 
     def updates(self, *, quiet_seconds: float) -> Iterator[Update]:
         """What comes, until nothing has come for a while."""
+        end = time.perf_counter() + PATIENCE_SECONDS
         while self._buffer or self.line.is_readable(quiet_seconds):
+            assert time.perf_counter() < end, "it is drawn to an end"
             yield self.update()
 
     def close(self) -> None:
