@@ -160,6 +160,7 @@ class Servers:
         self._poll.register(self._stop, select.EPOLLIN)
         self._listeners = {end.fileno(): end for end in outside.run(lambda: [_listening(port) for port in PORTS])}
         self._open: dict[int, tuple[socket.socket, Seen]] = {}
+        self._hearing = threading.Lock()
         for descriptor in self._listeners:
             self._poll.register(descriptor, select.EPOLLIN)
         self._thread = threading.Thread(target=self._run)
@@ -167,6 +168,11 @@ class Servers:
 
     def reached(self) -> set[str]:
         return {seen.address for seen in tuple(self.seen)}
+
+    def is_quiet(self) -> bool:
+        """Everybody who connected was heard, and is gone: what is seen from here on is of whoever connects from here on."""
+        with self._hearing:
+            return not select.select([*self._listeners], [], [], 0)[0] and not self._open
 
     def close(self) -> None:
         os.eventfd_write(self._stop, 1)
@@ -181,10 +187,11 @@ class Servers:
             for descriptor, _ in self._poll.poll():
                 if descriptor == self._stop:
                     return
-                if descriptor in self._listeners:
-                    self._accept(self._listeners[descriptor])
-                else:
-                    self._read(descriptor)
+                with self._hearing:
+                    if descriptor in self._listeners:
+                        self._accept(self._listeners[descriptor])
+                    else:
+                        self._read(descriptor)
 
     def _accept(self, listener: socket.socket) -> None:
         end, _ = listener.accept()

@@ -323,7 +323,7 @@ def test_a_cut_shows_why_and_nothing_after_it(tmp_path: Path) -> None:
             assert await browser.client.hears("ended") == {"reason": "ended-by-approver"}
             await browser.is_shut()
             assert asyncio.get_running_loop().time() - started < 1.0
-            await until(lambda: [each.why for each in host.control.closed] == ["cut"], "control is told")
+            await until(lambda: [each.why for each in host.control.closed] == ["ended-by-approver"], "control is told")
             flood.cancel()
             await asyncio.gather(flood, return_exceptions=True)
 

@@ -125,7 +125,7 @@ def test_a_cut_shows_why_and_nothing_after_it(tmp_path: Path) -> None:
         await client.is_shut()
         assert asyncio.get_running_loop().time() - started < 1.0
         await until(lambda: host.control.closed, "closed")
-        assert (host.control.closed[0].connection, host.control.closed[0].why) == ("c-1", "cut")
+        assert (host.control.closed[0].connection, host.control.closed[0].why) == ("c-1", "ended-by-approver")
         assert not other.is_closed, "only the named connection is cut"
 
     with_rooms_host(tmp_path, story)
@@ -138,7 +138,7 @@ def test_a_cut_that_follows_its_admission_at_once_is_not_lost(tmp_path: Path) ->
         assert await client.hears("ended") == {"reason": "person-disabled"}
         await client.is_shut()
         assert client.shown == b""
-        await until(lambda: [each.why for each in host.control.closed] == ["cut"], "closed")
+        await until(lambda: [each.why for each in host.control.closed] == ["person-disabled"], "closed")
         assert not host.agent.opened
 
     with_rooms_host(tmp_path, story)

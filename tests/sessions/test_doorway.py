@@ -250,7 +250,7 @@ def test_a_place_lost_mid_connection_cuts_it_and_the_log_says_from_where(tmp_pat
         assert {fact.name: fact.value for fact in refused.facts} == {"address": "192.0.2.44", "places": "security-area"}
         (cut,) = house.events("connection.cut")
         assert (cut["reason"], cut["details"]["address_now"]) == ("outside-place", "192.0.2.44")
-        house.gateway.say(Closed(admitted.connection, "cut", 10, 20))
+        house.gateway.say(Closed(admitted.connection, "outside-place", 10, 20))
         await until(lambda: house.events("connection.closed"), "closed")
         assert house.row("connections", admitted.connection).why == "outside-place"
 
@@ -394,5 +394,19 @@ def test_alive_from_one_gateway_does_not_close_what_another_holds(tmp_path: Path
         await house.enters_in_vain()
         assert house.row("connections", admitted.connection).closed_at is None
         await other.stop()
+
+    in_house(tmp_path, story)
+
+
+def test_the_log_says_why_a_connection_was_cut_also_when_the_gateway_speaks_before_it_is_written_down(tmp_path: Path) -> None:
+    async def story(house: House) -> None:
+        house.grant()
+        await house.ready()
+        admitted = await house.enters()
+        house.gateway.say(Closed(admitted.connection, "ended-by-approver", 10, 20))  # its answer to a Cut that control has sent and not yet written
+        await until(lambda: house.events("connection.closed"), "closed")
+        (closed,) = house.events("connection.closed")
+        assert closed["reason"] == "ended-by-approver"
+        assert house.row("connections", admitted.connection).why == "ended-by-approver"
 
     in_house(tmp_path, story)

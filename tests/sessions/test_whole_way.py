@@ -35,7 +35,7 @@ def test_a_session_is_opened_entered_cut_entered_again_left_and_destroyed(tmp_pa
         first = await house.enters()
         assert isinstance(await house.gateway.recheck(first.connection), Allowed)
         assert (await house.gateway.recheck(first.connection, address="192.0.2.1")).reason is Reason.OUTSIDE_PLACE
-        house.gateway.say(Closed(first.connection, "cut", 1, 2))
+        house.gateway.say(Closed(first.connection, "outside-place", 1, 2))
         assert (await house.gateway.redeem(first.again, address="192.0.2.1")).reason is Reason.TICKET_USED_OR_OLD
         second = await house.enters()
         assert isinstance(second, Admitted)

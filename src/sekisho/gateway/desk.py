@@ -174,7 +174,7 @@ class Desk(Held):
 
 
 def _cut_for(reason: str) -> Ending:
-    return Ending("cut", wire.Ended(reason))
+    return Ending(reason, wire.Ended(reason))
 
 
 def _end_each(connections: list[Connection], ending: Ending) -> None:

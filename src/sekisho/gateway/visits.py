@@ -124,11 +124,11 @@ class Visits:
                     answered_at, pause = loop.time(), self._timings.recheck
                     self._desk.extended(Extended(connection.session, ends_at))
                 case Refused(reason=reason, facts=facts):
-                    connection.end(Ending("cut", refusal(reason, facts)))
+                    connection.end(Ending(reason, refusal(reason, facts)))
                 case None:
                     pause = min(self._timings.recheck_again, self._timings.recheck)
                     if loop.time() - answered_at >= self._timings.unanswered:
-                        connection.end(Ending("cut", refusal(Reason.CONTROL_UNAVAILABLE, ())))
+                        connection.end(Ending(Reason.CONTROL_UNAVAILABLE, refusal(Reason.CONTROL_UNAVAILABLE, ())))
 
     async def _last_word(self, socket: WebSocket, message: wire.Ended | wire.Refused | None, *, code: int = _GOING_AWAY) -> None:
         """Sent if the client still takes it; nobody waits long for one that does not."""

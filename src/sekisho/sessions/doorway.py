@@ -100,7 +100,7 @@ class Closed:
 
     VERB: ClassVar[str] = "closed"
     connection: str
-    why: str  # "disconnected", "left", "cut", "idle", "time-over"
+    why: str  # "disconnected", "left", "idle", "time-over"; of a cut its reason, a Reason or an EndReason
     bytes_in: int  # from the person
     bytes_out: int  # to the person
     left: bool = False
