@@ -10,15 +10,18 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 import httpx
 from tests.whole.story import producer_faults, read_log, session_faults
-from tests.whole.system import PROCESSES, Prompt, Whole, until
+from tests.whole.system import PROCESSES, Line, Prompt, Whole, until
+from websockets.exceptions import ConnectionClosed
 
 from sekisho.audit.verify import Verified
 from sekisho.programs.folders import give
 from sekisho.runtime.undo import survivors
 
+L = TypeVar("L", bound=Line)
 MIB = 1 << 20
 STEPS = ("asked", "opening", "staging", "ready", "entered", "reaching", "ending", "destroyed")
 KILLED = ("portal", "control", "audit", "gateway", "egress", "agent", "shim", "up")
@@ -29,8 +32,8 @@ SECOND_PORT = 8443  # a listed port that a process in the room could bind, were 
 
 _ROOM = """\
 title = "{name}"
-image = "terminal"
-kind = ["terminal"]
+image = "{image}"
+kind = {kinds}
 
 [access]
 people = ["group:marketing"]
@@ -51,13 +54,15 @@ crm = {{ name = "{site}", port = 443, tls = "required" }}
 other = {{ name = "{site}", port = {second_port}, tls = "required" }}
 
 [limits]
-memory = "128MiB"
+memory = "{memory}"
 data = "256MiB"
-home = "16MiB"
-tmp = "16MiB"
+home = "{home}"
+tmp = "{home}"
 cpu = 1.0
-processes = 64
+processes = {processes}
 """
+_TERMINAL = {"image": "terminal", "kinds": '["terminal"]', "memory": "128MiB", "home": "16MiB", "processes": 64}
+_DESKTOP = {"image": "desktop", "kinds": '["desktop", "terminal"]', "memory": "768MiB", "home": "64MiB", "processes": 256}
 
 # Sends a little, again and again, to the one site that the room may reach; says when it began and when it was cut.
 _UPLOAD = """\
@@ -96,15 +101,15 @@ for port, hosts in (53, LOCAL), (443, LOCAL + NAMES), (3128, LOCAL), ({second_po
 
 
 def write_rooms(whole: Whole) -> None:
-    """`quick` stages one small file, `bulk` enough for the staging to take a while."""
+    """`quick` stages one small file, `bulk` enough for the staging to take a while; `seen` has a desktop."""
     files = whole.state / "demo-files"
-    for name, number, size in (("quick", 1, 1000), ("bulk", BULK_FILES, BULK_BYTES)):
+    for name, number, size, facts in (("quick", 1, 1000, _TERMINAL), ("bulk", BULK_FILES, BULK_BYTES, _TERMINAL), ("seen", 1, 1000, _DESKTOP)):
         folder = files / name
         folder.mkdir(exist_ok=True)
         for each in range(number):
             (folder / f"{each}.bin").write_bytes(os.urandom(size))
         path = whole.installation.rooms / f"{name}.toml"
-        path.write_text(_ROOM.format(name=name, site=NAME, second_port=SECOND_PORT))
+        path.write_text(_ROOM.format(name=name, site=NAME, second_port=SECOND_PORT, **facts))
         give(path, 0, whole.installation.store_group, 0o640)
 
 
@@ -132,7 +137,7 @@ class House:
     def of(cls, whole: Whole) -> "House":
         write_rooms(whole)
         made = cls(whole, whole.client("hanako"), whole.client("taro"))
-        until("the rooms are known", lambda: {"quick", "bulk"} <= {room["name"] for room in made.operator.get("/api/rooms").json()["rooms"]})
+        until("the rooms are known", lambda: {"quick", "bulk", "seen"} <= {room["name"] for room in made.operator.get("/api/rooms").json()["rooms"]})
         return made
 
     # killing
@@ -283,20 +288,8 @@ class Life:
         self.uid_base = json.loads((self.whole.state / "agent" / "sessions" / f"{self.session}.json").read_text())["uid_base"]
 
     def enter(self) -> Prompt:
-        """Come in, again if need be: what was just started again may not answer yet, and then nobody is let in."""
-
         self.close()
-
-        def come_in() -> Prompt | None:
-            with contextlib.suppress(httpx.TransportError, OSError):
-                prompt = self.whole.enter(self.house.operator, self.session)
-                if "admitted" in prompt.said:
-                    return prompt
-                prompt.close()
-                assert prompt.said["refused"]["reason"] in {"control-unavailable", "log-unavailable"}, prompt.said
-            return None
-
-        self.prompt = until("somebody lets us in", come_in)
+        self.prompt = let_in(lambda: self.whole.enter(self.house.operator, self.session))
         return self.prompt
 
     def close(self) -> None:
@@ -347,6 +340,21 @@ class Life:
         until_same(lambda: session_faults(self.house.log(), self.session), [])
         self.house.assert_log_whole()
         return [entry["kind"] for entry in self.house.log() if entry.get("session") == self.session]
+
+
+def let_in(come: Callable[[], L]) -> L:
+    """Come in, again if need be: what was just started again may not answer yet, and then nobody is let in."""
+
+    def come_in() -> L | None:
+        with contextlib.suppress(httpx.TransportError, OSError, ConnectionClosed):
+            line = come()
+            if "admitted" in line.said:
+                return line
+            line.close()
+            assert line.said["refused"]["reason"] in {"control-unavailable", "log-unavailable"}, line.said
+        return None
+
+    return until("somebody lets us in", come_in)
 
 
 def until_same(look: Callable[[], object], wanted: object) -> None:

@@ -89,7 +89,25 @@ def _entry_faults(mine: list[dict]) -> list[str]:
             connections[entry["details"]["connection"]].append(entry["kind"].removeprefix("connection."))
     if kinds.count("connection.opened") > kinds.count("entry.allowed"):
         faults.append("a connection that no entry allowed")
-    return faults + [f"{name}: {told}" for name, told in connections.items() if told not in (["opened", "closed"], ["opened", "cut", "closed"])]
+    faults += [f"{name}: {told}" for name, told in connections.items() if told not in (["opened", "closed"], ["opened", "cut", "closed"])]
+    return faults + _paste_faults(mine)
+
+
+def _paste_faults(mine: list[dict]) -> list[str]:
+    """Nothing is pasted but through a connection that is open."""
+    faults, inside = [], set()
+    for entry in mine:
+        connection = entry["details"].get("connection")
+        match entry["kind"]:
+            case "connection.opened":
+                inside.add(connection)
+            case "connection.closed":
+                inside.discard(connection)
+            case "clipboard.pasted" if connection not in inside:
+                faults.append(f"pasted through {connection}, which is not open")
+            case _:
+                pass
+    return faults
 
 
 def _flow_faults(told: list[dict], session: str) -> list[str]:
