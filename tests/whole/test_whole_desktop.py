@@ -4,10 +4,12 @@ What happened inside is read back through a second connection, the room's own te
 """
 
 import base64
+import contextlib
 import io
 import json
 import os
 import re
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +19,9 @@ from playwright.sync_api import Page, expect
 from tests.whole.browsers import approve, ask, asked, chromium, signed_in
 from tests.whole.system import Prompt, Whole, until, whole
 from tests.whole.viewer import Viewer
+from websockets.exceptions import ConnectionClosed
 
+from sekisho.programs.folders import give
 from sekisho.runtime.undo import survivors
 
 pytestmark = [pytest.mark.root, pytest.mark.browser]
@@ -276,3 +280,35 @@ def test_nobody_else_comes_in_and_leaving_by_the_page_destroys_the_room(system: 
     operator.locator("#notice-link").click()
     expect(operator.locator("main")).to_contain_text("Campaign data")
     assert operator.faults == []
+
+
+@pytest.mark.long
+def test_whoever_only_looks_is_idle_and_whoever_types_is_not(system: Whole):
+    """A page asks for the picture all the time by itself, which is nobody's doing."""
+    rooms, idle_seconds = system.installation.rooms, 60
+    (rooms / "still.toml").write_text((rooms / "campaign.toml").read_text().replace("[access]", '[access]\nidle = { end = "1m" }'))
+    give(rooms / "still.toml", 0, system.installation.store_group, 0o640)
+    operator, approver = system.client("hanako"), system.client("taro")
+    until("the room is known", lambda: "still" in {room["name"] for room in operator.get("/api/rooms").json()["rooms"]})
+    session = system.grant(operator, approver, room="still")
+    system.wait_state(operator, session, "ready")
+    viewer = Viewer(system, *system.ticket(operator, session, kind="desktop"))
+    begun = typed = time.monotonic()
+    while not is_ended(viewer):
+        if time.monotonic() < begun + idle_seconds + 10:
+            viewer.key(ord("a"))
+            typed = time.monotonic()
+    assert viewer.ended == {"reason": "idle"}
+    assert idle_seconds - 1 < time.monotonic() - typed < idle_seconds + 10
+    until("nothing is left of it", lambda: system.leftovers(session) == [])
+    viewer.close()
+
+
+def is_ended(viewer: Viewer) -> bool:
+    """Looks once more, and listens for a moment."""
+    with contextlib.suppress(ConnectionClosed):
+        viewer.pixel(2, 2)
+    with contextlib.suppress(TimeoutError):
+        viewer.wait_end(seconds=0.5)
+        return True
+    return False
